@@ -1,0 +1,111 @@
+//! One row per file system. Tests, fuzz targets, help and benches iterate over the rows.
+
+use crate::tree::Tree;
+use diskwright_formats::fault::{Damage, Refusal};
+use diskwright_formats::identity::Identity;
+use diskwright_formats::layout::{Layout, ReadAt};
+use std::fmt;
+
+/// Where a file system will lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Bytes it may use. A writer may leave a rest that is smaller than its unit as a gap.
+    pub len: u64,
+    /// Bytes in a sector of the disk: 512 or 4096.
+    pub sector_size: u32,
+    /// Sectors in front of it on the disk (0 for a bare file system).
+    pub hidden_sectors: u64,
+}
+
+/// How full a file system is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes that its user could still write.
+    pub free: u64,
+    /// Bytes taken by files, directories and the file system itself.
+    pub used: u64,
+    /// Inodes in use and free, where there are inodes.
+    pub inodes: Option<(u64, u64)>,
+}
+
+/// A file system, laid.
+#[derive(Clone, Debug)]
+pub struct Laid {
+    /// Its bytes; as long as the geometry asked for.
+    pub layout: Layout,
+    /// How full it is.
+    pub usage: Usage,
+}
+
+/// A file system with its options, ready to hold a tree.
+pub trait Filesystem: Send + Sync + fmt::Debug {
+    /// The row's name.
+    fn name(&self) -> &'static str;
+
+    /// The id that finds it (`UUID=` in fstab): `xxxxxxxx-xxxx-...` or `XXXX-XXXX`. Known before tree and size are.
+    fn id(&self, identity: &Identity) -> String;
+
+    /// The label it was given.
+    fn label(&self) -> Option<&str>;
+
+    /// The smallest length in bytes that holds `tree` and leaves `free` bytes to its user, on a disk with sectors of
+    /// `sector_size` bytes. [`Filesystem::lay`] accepts this length, and refuses one unit less.
+    fn measure(&self, tree: &Tree, free: u64, sector_size: u32) -> Result<u64, Refusal>;
+
+    /// Lays `tree`.
+    fn lay(&self, tree: &Tree, geometry: &Geometry, identity: &Identity) -> Result<Laid, Refusal>;
+}
+
+/// An image, read back.
+pub struct Opened {
+    /// Its files; content ids index `files`.
+    pub tree: Tree,
+    /// The bytes of each file, over the image as their only content (every id in them is the image).
+    pub files: Vec<Layout>,
+    /// Bytes that the file system says it has.
+    pub len: u64,
+    /// UUID or serial number.
+    pub id: String,
+    /// Label; may be empty.
+    pub label: Vec<u8>,
+    /// How full it says it is.
+    pub usage: Usage,
+    /// Everything that contradicts the format and could be read past. At most [`MOST_DAMAGE`].
+    pub damage: Vec<Damage>,
+}
+
+/// A reader stops to collect damage here.
+pub const MOST_DAMAGE: usize = 1000;
+
+/// Options in the spelling of the format's own mkfs to a file system.
+pub type Configure = fn(&[String]) -> Result<Box<dyn Filesystem>, Refusal>;
+
+/// What the rest of the house knows of a file system.
+pub struct Row {
+    /// As in `filesystem="..."` and `mkfs TYPE`.
+    pub name: &'static str,
+    /// Other spellings.
+    pub aliases: &'static [&'static str],
+    /// One line.
+    pub about: &'static str,
+    /// Options that `configure` takes, in the spelling of the format's own mkfs: (`-L LABEL`, what it does).
+    pub options: &'static [(&'static str, &'static str)],
+    /// What the format or this writer cannot hold, for `--help`.
+    pub limits: &'static [&'static str],
+    /// Options in the spelling of the format's own mkfs; an unknown one is refused by name.
+    pub configure: Configure,
+    /// Whether the image says that it is one of these. Never fails: unreadable is no.
+    pub recognise: fn(&dyn ReadAt) -> bool,
+    /// Reads and checks an image. Fails where nothing can be read past.
+    pub open: fn(&dyn ReadAt) -> Result<Opened, Damage>,
+    /// An annotated dump that accounts for every byte of the image.
+    pub dump: fn(&dyn ReadAt, &mut dyn fmt::Write) -> Result<(), Damage>,
+}
+
+/// All file systems.
+pub const ROWS: &[Row] = &[crate::ext::EXT4, crate::fat::FAT];
+
+/// The row of this name or alias.
+pub fn find(name: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|row| row.name == name || row.aliases.contains(&name))
+}

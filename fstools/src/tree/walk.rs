@@ -1,0 +1,56 @@
+//! Every name of a tree in order.
+
+use super::{Kind, NodeId, ROOT, Tree};
+
+/// One name of a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Path from the root with a leading `/`; the root is `/`.
+    pub path: Vec<u8>,
+    /// The directory that holds the name; the root holds itself.
+    pub parent: NodeId,
+    /// The node of this name.
+    pub node: NodeId,
+}
+
+/// See [`Tree::walk`].
+pub struct Walk<'a> {
+    tree: &'a Tree,
+    /// Directories on the way down: the node, the length of its path, the next child.
+    open: Vec<(NodeId, usize, usize)>,
+    path: Vec<u8>,
+    started: bool,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(tree: &'a Tree) -> Walk<'a> {
+        Walk { tree, open: vec![(ROOT, 0, 0)], path: Vec::new(), started: false }
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Step;
+
+    fn next(&mut self) -> Option<Step> {
+        if !std::mem::replace(&mut self.started, true) {
+            return Some(Step { path: b"/".to_vec(), parent: ROOT, node: ROOT });
+        }
+        loop {
+            let (parent, len, next) = self.open.last_mut()?;
+            let (parent, len) = (*parent, *len);
+            let child = self.tree.nth_child(parent, *next);
+            *next += 1;
+            self.path.truncate(len);
+            let Some((name, node)) = child else {
+                self.open.pop();
+                continue;
+            };
+            self.path.push(b'/');
+            self.path.extend_from_slice(name);
+            if matches!(self.tree.node(node).kind, Kind::Directory(_)) {
+                self.open.push((node, self.path.len(), 0));
+            }
+            return Some(Step { path: self.path.clone(), parent, node });
+        }
+    }
+}

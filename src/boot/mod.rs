@@ -1,0 +1,1 @@
+//! Loader files and configuration: changes to the tree, bytes for the disk.

@@ -1,0 +1,1 @@
+//! Arguments, help, progress, printing. The only room that prints.

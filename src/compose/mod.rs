@@ -1,0 +1,1 @@
+//! Fit and Tree to Layouts. Pure.

@@ -1,0 +1,1 @@
+//! Front-ends: a description becomes a Model with source spans.

@@ -1,0 +1,1 @@
+//! Any image to Layout and Tree again: map, check.

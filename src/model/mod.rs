@@ -1,0 +1,1 @@
+//! What an image is; illegal combinations cannot be written down.

@@ -1,0 +1,1 @@
+//! Image to Plan; Plan and Tree to Fit. Pure.

@@ -1,0 +1,1 @@
+//! Profiles, defaults, architecture, command line: Model to one closed Image.
