@@ -6,6 +6,7 @@
 
 pub mod bytes;
 pub mod disk;
+pub mod dump;
 pub mod fault;
 pub mod identity;
 pub mod layout;

@@ -3,6 +3,7 @@
 use crate::fault::{Damage, Refusal, RefusalKind, Spot};
 use crate::identity::Identity;
 use crate::layout::{Layout, ReadAt};
+use std::fmt;
 
 /// A reader stops to collect damage here.
 pub const MOST_DAMAGE: usize = 1000;
@@ -23,6 +24,8 @@ pub struct Disk {
     pub recognise: fn(&dyn ReadAt) -> bool,
     /// Reads and checks an image. Fails where nothing can be read past.
     pub open: fn(&dyn ReadAt) -> Result<OpenedDisk, Damage>,
+    /// Says what every byte of the image is, a line a structure.
+    pub dump: fn(&dyn ReadAt, &mut dyn fmt::Write) -> Result<(), Damage>,
 }
 
 /// A disk container, read back.

@@ -1,9 +1,11 @@
 //! Raw: the disk as it is. The one container that is the identity.
 
+use crate::dump::Tiles;
 use crate::fault::{Damage, Refusal};
 use crate::identity::Identity;
 use crate::layout::{ContentId, Layout, ReadAt};
 use crate::registry::{Disk, OpenedDisk};
+use std::fmt;
 
 /// The row of the registry.
 pub const RAW: Disk = Disk {
@@ -14,6 +16,7 @@ pub const RAW: Disk = Disk {
     lay,
     recognise: |_| true,
     open,
+    dump,
 };
 
 fn lay(guest: &Layout, _: &Identity, options: &[String]) -> Result<Layout, Refusal> {
@@ -23,4 +26,10 @@ fn lay(guest: &Layout, _: &Identity, options: &[String]) -> Result<Layout, Refus
 
 fn open(image: &dyn ReadAt) -> Result<OpenedDisk, Damage> {
     Ok(OpenedDisk { layout: Layout::of_content(ContentId(0), image.len()), damage: Vec::new() })
+}
+
+fn dump(image: &dyn ReadAt, out: &mut dyn fmt::Write) -> Result<(), Damage> {
+    let mut tiles = Tiles::default();
+    tiles.add(0, image.len(), "raw disk");
+    tiles.write(image, out)
 }

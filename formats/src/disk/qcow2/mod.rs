@@ -12,4 +12,5 @@ pub const QCOW2: Disk = Disk {
     lay: |_, _, _| Err(Refusal::new(RefusalKind::Unsupported, Spot::new("qcow2", ""), "not built yet")),
     recognise: |_| false,
     open: |_| Err(Damage::new(DamageKind::Unsupported, Spot::new("qcow2", ""), 0, "", "")),
+    dump: |_, _| Err(Damage::new(DamageKind::Unsupported, Spot::new("qcow2", ""), 0, "", "")),
 };
