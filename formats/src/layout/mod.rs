@@ -16,6 +16,7 @@
 
 mod contents;
 mod normal;
+mod piece;
 mod read;
 mod source;
 
@@ -24,6 +25,7 @@ pub use normal::{Normal, NormalExtent};
 pub use read::{ReadAt, Reader, Window};
 pub use source::{Bytes, ContentId, Fill, Key, Made, Source, What};
 
+use piece::{List, Piece};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -92,13 +94,13 @@ pub enum LayoutError {
         /// Where.
         start: u64,
     },
-    /// An extent or free range ends behind the layout, or its end is no number.
+    /// An extent or free range ends behind the layout, or an extent's bytes behind their source.
     Outside {
         /// Where it starts.
         start: u64,
         /// Its length.
         len: u64,
-        /// The layout's length.
+        /// The length of the layout or source.
         within: u64,
     },
     /// Two extents, or an extent and a free range, claim the same byte.
@@ -115,7 +117,7 @@ impl fmt::Display for LayoutError {
         match self {
             LayoutError::Empty { start } => write!(f, "an extent of no bytes at byte {start}"),
             LayoutError::Outside { start, len, within } => {
-                write!(f, "{len} bytes at byte {start} end behind a layout of {within} bytes")
+                write!(f, "{len} bytes at byte {start} end behind {within} bytes")
             }
             LayoutError::Overlap { at, what } => write!(f, "byte {at} is claimed twice, second by: {what}"),
         }
@@ -132,22 +134,6 @@ pub struct Layout {
     pieces: Vec<Piece>,
 }
 
-/// A window onto a shared list: bytes `from .. from + len` of the list appear at `start`.
-#[derive(Clone)]
-struct Piece {
-    start: u64,
-    len: u64,
-    from: u64,
-    list: Arc<List>,
-    scope: Option<Arc<str>>,
-}
-
-/// Extents and free ranges in an address space of their own, both sorted; together disjoint.
-struct List {
-    extents: Vec<Extent>,
-    free: Vec<Range<u64>>,
-}
-
 impl Layout {
     /// `len` bytes of zeros.
     pub fn empty(len: u64) -> Layout {
@@ -156,15 +142,10 @@ impl Layout {
 
     /// A layout of these extents and free ranges (bytes whose content does not matter and that no extent covers),
     /// in any order.
-    pub fn new(len: u64, mut extents: Vec<Extent>, mut free: Vec<Range<u64>>) -> Result<Layout, LayoutError> {
-        extents.sort_by_key(|extent| extent.start);
-        free.retain(|range| !range.is_empty());
-        free.sort_by_key(|range| range.start);
-        check_extents(len, &extents)?;
-        check_free(len, &extents, &free)?;
-        let list = Arc::new(List { extents, free });
-        let pieces = Piece { start: 0, len, from: 0, list, scope: None };
-        Ok(Layout { len, pieces: if len == 0 { vec![] } else { vec![pieces] } })
+    pub fn new(len: u64, extents: Vec<Extent>, free: Vec<Range<u64>>) -> Result<Layout, LayoutError> {
+        let list = Arc::new(List::new(len, extents, free)?);
+        let piece = Piece { start: 0, len, from: 0, list, scope: None };
+        Ok(Layout { len, pieces: if len == 0 { vec![] } else { vec![piece] } })
     }
 
     /// One content, whole: what `raw` opens to.
@@ -232,10 +213,7 @@ impl Layout {
         let (first, last) = self.touched(&range);
         self.pieces[first..last].iter().flat_map(move |piece| {
             let window = piece.seen(&range);
-            let extents = &piece.list.extents;
-            let from = extents.partition_point(|extent| extent.end() <= window.start);
-            let to = from + extents[from..].partition_point(|extent| extent.start < window.end);
-            extents[from..to].iter().map(move |extent| piece.place(extent, &window))
+            piece.list.extents_in(&window).iter().map(move |extent| piece.place(extent, &window))
         })
     }
 
@@ -247,129 +225,31 @@ impl Layout {
     /// The runs of bytes whose content does not matter, in order, neighbours joined. They are gaps and read as zero.
     pub fn free(&self) -> impl Iterator<Item = Range<u64>> {
         joined(self.pieces.iter().flat_map(|piece| {
-            let window = piece.from..piece.from + piece.len;
-            let free = &piece.list.free;
-            let from = free.partition_point(|range| range.end <= window.start);
-            let to = from + free[from..].partition_point(|range| range.start < window.end);
-            free[from..to].iter().map(move |range| {
-                let cut = range.start.max(window.start)..range.end.min(window.end);
-                cut.start - piece.from + piece.start..cut.end - piece.from + piece.start
-            })
+            let here = |at: u64| at - piece.from + piece.start;
+            piece.free().map(move |range| here(range.start)..here(range.end))
         }))
     }
 
     /// The same layout with every free byte set to `byte`: whoever reads the image as its format says must not notice.
     pub fn poisoned(&self, byte: u8) -> Layout {
         let poison = Made::new(source::Constant(byte));
-        let what = What::new(&"poison");
-        let extents: Vec<Extent> = self
-            .free()
-            .map(|range| Extent {
-                start: range.start,
-                len: range.end - range.start,
-                source: Source::Made(poison.clone(), range.start),
-                what,
-            })
-            .collect();
-        extents.into_iter().fold(self.clone(), |mut layout, extent| {
-            let (start, len) = (extent.start, extent.len);
-            let patch = Layout::new(len, vec![Extent { start: 0, ..extent }], vec![]);
-            let patch = patch.expect("one extent as long as the layout");
-            layout.splice(start, &patch, "").expect("free ranges are gaps");
-            layout
-        })
+        let pieces = self.pieces.iter().map(|piece| piece.poisoned(&poison)).collect();
+        Layout { len: self.len, pieces }
     }
 
     fn touched(&self, range: &Range<u64>) -> (usize, usize) {
+        if range.is_empty() {
+            return (0, 0); // else a piece around it would show an extent of no bytes
+        }
         let first = self.pieces.partition_point(|piece| piece.end() <= range.start);
         let last = self.pieces.partition_point(|piece| piece.start < range.end);
-        (first, last.max(first))
+        (first, last)
     }
 
     fn pieces_in(&self, range: &Range<u64>) -> impl Iterator<Item = Piece> {
         let (first, last) = self.touched(range);
         self.pieces[first..last].iter().filter_map(move |piece| piece.cut(range.clone()))
     }
-}
-
-impl Piece {
-    fn end(&self) -> u64 {
-        self.start + self.len
-    }
-
-    /// What of this piece lies in `range`, at the same place.
-    fn cut(&self, range: Range<u64>) -> Option<Piece> {
-        let start = self.start.max(range.start);
-        let end = self.end().min(range.end);
-        (start < end).then(|| Piece {
-            start,
-            len: end - start,
-            from: self.from + (start - self.start),
-            ..self.clone()
-        })
-    }
-
-    /// The piece at `by` bytes further on, one scope deeper.
-    fn moved(&self, by: u64, scope: &str) -> Piece {
-        let scope = match (scope, &self.scope) {
-            ("", inner) => inner.clone(),
-            (outer, None) => Some(Arc::from(outer)),
-            (outer, Some(inner)) => Some(Arc::from(format!("{outer}/{inner}"))),
-        };
-        Piece { start: self.start + by, scope, ..self.clone() }
-    }
-
-    /// The part of the list that is visible through `range` of the layout.
-    fn seen(&self, range: &Range<u64>) -> Range<u64> {
-        let start = self.start.max(range.start) - self.start + self.from;
-        let end = self.end().min(range.end).max(self.start) - self.start + self.from;
-        start..end.max(start)
-    }
-
-    fn place(&self, extent: &Extent, window: &Range<u64>) -> Placed<'_> {
-        let start = extent.start.max(window.start);
-        let end = extent.end().min(window.end);
-        Placed {
-            start: start - self.from + self.start,
-            len: end - start,
-            source: extent.source.skip(start - extent.start),
-            what: extent.what,
-            scope: self.scope.as_deref().unwrap_or(""),
-        }
-    }
-}
-
-fn check_extents(len: u64, extents: &[Extent]) -> Result<(), LayoutError> {
-    let mut end = 0;
-    for extent in extents {
-        let &Extent { start, len: size, .. } = extent;
-        let outside = LayoutError::Outside { start, len: size, within: len };
-        if size == 0 {
-            return Err(LayoutError::Empty { start });
-        }
-        if start < end {
-            return Err(LayoutError::Overlap { at: start, what: extent.what.to_string() });
-        }
-        end = start.checked_add(size).filter(|&end| end <= len).ok_or(outside)?;
-    }
-    Ok(())
-}
-
-fn check_free(len: u64, extents: &[Extent], free: &[Range<u64>]) -> Result<(), LayoutError> {
-    let mut end = 0;
-    for range in free {
-        let Range { start, end: stop } = *range;
-        if stop > len {
-            return Err(LayoutError::Outside { start, len: stop - start, within: len });
-        }
-        let next = extents.partition_point(|extent| extent.end() <= start);
-        let hit = extents.get(next).is_some_and(|extent| extent.start < stop);
-        if start < end || hit {
-            return Err(LayoutError::Overlap { at: start, what: "free range".to_owned() });
-        }
-        end = stop;
-    }
-    Ok(())
 }
 
 /// Sorted ranges with neighbours joined.
