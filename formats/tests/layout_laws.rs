@@ -1,5 +1,6 @@
 //! The laws of the core value, against a plain model: one byte of a vector for each byte of the layout.
 
+#![allow(clippy::unwrap_used)]
 use diskwright_formats::layout::{
     Bytes, ContentId, Extent, Fill, Key, Layout, LayoutError, Made, Memory, ReadAt, Reader, Source, What,
 };

@@ -1,9 +1,55 @@
-//! GUID partition table: not built yet.
+//! GUID partition table. UEFI Specification 2.10, chapter 5 "GUID Partition Table (GPT) Disk Layout".
+//!
+//! ```text
+//! sector 0        protective MBR: bytes 446..512; the 446 before it are for boot code and stay a gap
+//! sector 1        primary header, 92 bytes
+//! sector 2 ..     primary entry array: 128 entries of 128 bytes, more where slots ask for it
+//! first usable    partitions, each under its name
+//! last usable
+//!  .. last - 1    backup entry array
+//! last sector     backup header
+//! ```
+//!
+//! Positions and lengths in this interface are bytes; a disk is valid for one sector size alone. The table is ours:
+//! the crates that read and write it want an open file and draw random GUIDs (they serve as oracles in the tests).
 
-use crate::fault::{Damage, DamageKind, Refusal, RefusalKind, Spot};
-use crate::identity::Identity;
-use crate::layout::{Layout, ReadAt};
+mod disk;
+mod dump;
+mod lay;
+mod open;
+pub mod types;
+
+pub use dump::dump;
+pub use lay::lay;
+pub use open::{open, recognise};
+
+use crate::bytes::align_down;
+use crate::fault::Damage;
 use uuid::Uuid;
+
+/// Slots that every table has: section 5.3.1 reserves 16,384 bytes for them.
+pub const ENTRIES: u32 = 128;
+/// Slots that a table can have here. Linux refuses arrays of more than 4 MiB.
+pub const MOST_ENTRIES: u32 = 32768;
+/// Bytes in an entry.
+const ENTRY: u64 = 128;
+/// UTF-16 units in a name.
+pub const LONGEST_NAME: usize = 36;
+
+/// Attribute bit 0: the platform needs the partition.
+pub const REQUIRED: u64 = 1 << 0;
+/// Attribute bit 1: firmware shall not look for a file system in it.
+pub const NO_BLOCK_IO: u64 = 1 << 1;
+/// Attribute bit 2: a BIOS boot loader may boot it.
+pub const LEGACY_BOOT: u64 = 1 << 2;
+/// Bits 3 to 47 are reserved and zero; those above are the type's own.
+const RESERVED_ATTRIBUTES: u64 = (1 << 48) - (1 << 3);
+/// Discoverable Partitions Specification: grow the file system when it is mounted first.
+pub const GROW_FILE_SYSTEM: u64 = 1 << 59;
+/// Discoverable Partitions Specification: mount read-only.
+pub const READ_ONLY: u64 = 1 << 60;
+/// Discoverable Partitions Specification: do not mount of one's own accord.
+pub const NO_AUTO: u64 = 1 << 63;
 
 /// Where a table lies and what surrounds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +63,7 @@ pub struct Options {
 }
 
 /// One partition and what is in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
     /// Slot of the entry array, from 1.
     pub number: u32,
@@ -42,33 +88,46 @@ pub struct Opened {
     pub disk_guid: Uuid,
     /// Bytes in a sector.
     pub sector_size: u32,
-    /// Entries in use, by slot.
+    /// Entries in use, by slot. Those that do not lie on the disk are left out (and in `damage`).
     pub partitions: Vec<Partition>,
     /// Everything that contradicts the format and could be read past.
     pub damage: Vec<Damage>,
 }
 
-/// First byte that a partition may use on a disk with sectors of `sector_size` bytes.
+/// How many entries a table has whose highest slot in use is `highest`: 128, or more by whole sectors of either size.
+pub fn entries_for(highest: u32) -> u32 {
+    highest.max(ENTRIES).saturating_add(31) / 32 * 32
+}
+
+/// First byte that a partition may use on a disk with sectors of `sector_size` bytes and 128 entries.
 pub fn first_usable(sector_size: u32) -> u64 {
-    u64::from(sector_size) * 2 + 16384
+    first_usable_for(sector_size, ENTRIES)
 }
 
-/// The byte behind the last that a partition may use on a disk of `len` bytes.
+/// [`first_usable`] with [`entries_for`] some other number of slots.
+pub fn first_usable_for(sector_size: u32, entries: u32) -> u64 {
+    u64::from(sector_size) * 2 + u64::from(entries) * ENTRY
+}
+
+/// The byte behind the last that a partition may use on a disk of `len` bytes with 128 entries.
 pub fn last_usable(len: u64, sector_size: u32) -> u64 {
-    len.saturating_sub(u64::from(sector_size) + 16384)
+    last_usable_for(len, sector_size, ENTRIES)
 }
 
-/// A disk with this table and these partitions; each layout is at most as long as its partition.
-pub fn lay(_: &[(Partition, Layout)], _: &Options, _: &Identity) -> Result<Layout, Refusal> {
-    Err(Refusal::new(RefusalKind::Unsupported, Spot::new("gpt", ""), "not built yet"))
+/// [`last_usable`] with [`entries_for`] some other number of slots.
+pub fn last_usable_for(len: u64, sector_size: u32, entries: u32) -> u64 {
+    align_down(len, sector_size.into()).saturating_sub(smallest_tail(sector_size, entries))
 }
 
-/// Whether the image says that it has this table.
-pub fn recognise(_: &dyn ReadAt) -> bool {
-    false
+/// Bytes behind the last usable one.
+fn smallest_tail(sector_size: u32, entries: u32) -> u64 {
+    u64::from(sector_size) + u64::from(entries) * ENTRY
 }
 
-/// Reads and checks both copies of the table.
-pub fn open(_: &dyn ReadAt) -> Result<Opened, Damage> {
-    Err(Damage::new(DamageKind::Unsupported, Spot::new("gpt", ""), 0, "", ""))
+/// `partition 3 (root)`.
+fn title(number: u32, name: &str) -> String {
+    match name {
+        "" => format!("partition {number}"),
+        name => format!("partition {number} ({})", name.escape_debug()),
+    }
 }

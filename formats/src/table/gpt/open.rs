@@ -1,0 +1,487 @@
+//! Disk -> partitions, with everything that contradicts the specification.
+
+use super::disk::{
+    Entry, GPT_PROTECTIVE, Header, MBR_AT, MBR_SIGNATURE, Mbr, MbrRecord, REVISION, SIGNATURE,
+    protective_size,
+};
+use super::{ENTRY, MOST_ENTRIES, Opened, Partition, RESERVED_ATTRIBUTES, title};
+use crate::bytes::is_zero;
+use crate::fault::{Damage, DamageKind, Spot};
+use crate::layout::ReadAt;
+use crate::registry::MOST_DAMAGE;
+use std::collections::BTreeMap;
+use std::mem::offset_of;
+use uuid::Uuid;
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
+/// The disk in sectors.
+#[derive(Clone, Copy)]
+pub(super) struct Sectors<'a> {
+    pub image: &'a dyn ReadAt,
+    pub size: u32,
+}
+
+/// One copy of the table whose checksums hold.
+pub(super) struct Copy {
+    /// `primary` or `backup`.
+    pub name: &'static str,
+    /// Byte position of the header.
+    pub at: u64,
+    pub header: Header,
+    /// Byte position of the entry array.
+    pub array_at: u64,
+    pub array: Vec<u8>,
+}
+
+/// Whether the image says that it has this table: a header behind the first sector, or a protective MBR and a header
+/// in the last sector.
+pub fn recognise(image: &dyn ReadAt) -> bool {
+    let signed = |at: Option<u64>| at.is_some_and(|at| read::<[u8; 8]>(image, at, "") == Ok(SIGNATURE));
+    let backup = |size: u64| signed(image.len().checked_sub(size));
+    let protected = || read::<Mbr>(image, MBR_AT, "").is_ok_and(|mbr| protective(&mbr).is_some());
+    signed(Some(512)) || signed(Some(4096)) || (backup(512) || backup(4096)) && protected()
+}
+
+/// Reads and checks both copies of the table. A damaged primary copy is reported and the backup used in its place; it
+/// fails when both are damaged.
+pub fn open(image: &dyn ReadAt) -> Result<Opened, Damage> {
+    let sectors = Sectors::of(image)?;
+    let mut damage = Vec::new();
+    check_length(sectors, &mut damage);
+    check_mbr(sectors, &mut damage);
+    let table = match sectors.copies() {
+        (Ok(primary), backup) => {
+            check_alternate(sectors, &primary, &mut damage);
+            check_header(sectors, &primary, &mut damage);
+            match backup {
+                Ok(backup) => {
+                    check_backup(&primary, &backup, &mut damage);
+                    check_header(sectors, &backup, &mut damage);
+                }
+                Err(found) => damage.push(found),
+            }
+            primary
+        }
+        (Err(found), Ok(backup)) => {
+            damage.push(found);
+            check_header(sectors, &backup, &mut damage);
+            backup
+        }
+        (Err(found), Err(_)) => return Err(found),
+    };
+    let partitions = partitions(sectors, &table, &mut damage);
+    damage.truncate(MOST_DAMAGE);
+    Ok(Opened { disk_guid: table.header.disk_guid.into(), sector_size: sectors.size, partitions, damage })
+}
+
+fn spot(object: impl Into<String>) -> Spot {
+    Spot::new("gpt", object)
+}
+
+/// A structure at a byte position.
+pub(super) fn read<T: FromBytes + FromZeros + IntoBytes>(
+    image: &dyn ReadAt,
+    at: u64,
+    object: &str,
+) -> Result<T, Damage> {
+    let mut value = T::new_zeroed();
+    read_bytes(image, at, value.as_mut_bytes(), object)?;
+    Ok(value)
+}
+
+fn read_bytes(image: &dyn ReadAt, at: u64, buffer: &mut [u8], object: &str) -> Result<(), Damage> {
+    image.read_exact_at(at, buffer).map_err(|error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => DamageKind::Truncated,
+            _ => DamageKind::Io,
+        };
+        Damage::new(kind, spot(object), at, format!("{} bytes", buffer.len()), error.to_string())
+    })
+}
+
+impl<'a> Sectors<'a> {
+    /// Finds the sector size: the one for which a primary copy is sound, else a backup, else 512 or 4096 by the
+    /// signature alone.
+    pub(super) fn of(image: &'a dyn ReadAt) -> Result<Sectors<'a>, Damage> {
+        let both = [512, 4096].map(|size| Sectors { image, size });
+        let sound = |primary: bool| {
+            both.into_iter().find(|sectors| match primary {
+                true => sectors.copy("primary", 1).is_ok(),
+                false => sectors.copy("backup", sectors.last()).is_ok(),
+            })
+        };
+        let signed = || both.into_iter().find(|s| read(image, s.size.into(), "") == Ok(SIGNATURE));
+        sound(true).or_else(|| sound(false)).or_else(signed).ok_or_else(|| {
+            let found = read::<[u8; 8]>(image, 512, "primary header");
+            match found {
+                Ok(found) => wrong_signature("primary header", 512, &found),
+                Err(damage) => damage,
+            }
+        })
+    }
+
+    /// How many there are.
+    pub(super) fn count(self) -> u64 {
+        self.image.len() / u64::from(self.size)
+    }
+
+    pub(super) fn last(self) -> u64 {
+        self.count().saturating_sub(1)
+    }
+
+    /// Both copies. The primary says where the backup is; if it cannot, it should be in the last sector.
+    pub(super) fn copies(self) -> (Result<Copy, Damage>, Result<Copy, Damage>) {
+        let primary = self.copy("primary", 1);
+        let named = primary.as_ref().ok().map(|copy| copy.header.alternate_lba.get());
+        let lba = named.filter(|&lba| lba > 1 && lba < self.count()).unwrap_or(self.last());
+        (primary, self.copy("backup", lba))
+    }
+
+    /// Reads one copy; fails where the specification (5.3.2) calls it invalid.
+    fn copy(self, name: &'static str, lba: u64) -> Result<Copy, Damage> {
+        let object = format!("{name} header");
+        let at = lba * u64::from(self.size);
+        let header: Header = read(self.image, at, &object)?;
+        let field = |offset: usize| at + offset as u64;
+        if header.signature != SIGNATURE {
+            return Err(wrong_signature(&object, at, &header.signature));
+        }
+        let size = header.header_size.get();
+        if !(92..=self.size).contains(&size) {
+            let expected = format!("a header size of 92 to {}", self.size);
+            let at = field(offset_of!(Header, header_size));
+            return Err(Damage::new(DamageKind::Value, spot(object), at, expected, size.to_string()));
+        }
+        let found = header.header_crc32.get();
+        let expected = self.header_crc32(at, size, &object)?;
+        if found != expected {
+            let at = field(offset_of!(Header, header_crc32));
+            return Err(wrong_crc(&object, at, expected, found));
+        }
+        let found = header.my_lba.get();
+        if found != lba {
+            let at = field(offset_of!(Header, my_lba));
+            let expected = format!("my lba {lba}");
+            return Err(Damage::new(DamageKind::Value, spot(object), at, expected, found.to_string()));
+        }
+        let (array_at, array) = self.array(name, at, &header)?;
+        Ok(Copy { name, at, header, array_at, array })
+    }
+
+    /// The checksum of a header of `size` bytes, with its own field taken as zero.
+    fn header_crc32(self, at: u64, size: u32, object: &str) -> Result<u32, Damage> {
+        let mut bytes = vec![0; size as usize];
+        read_bytes(self.image, at, &mut bytes, object)?;
+        let field = offset_of!(Header, header_crc32);
+        bytes[field..field + 4].fill(0);
+        Ok(crc32fast::hash(&bytes))
+    }
+
+    /// Where the entries are, and their bytes.
+    fn array(self, name: &str, at: u64, header: &Header) -> Result<(u64, Vec<u8>), Damage> {
+        let object = format!("{name} header");
+        let (count, size) = (header.number_of_partition_entries.get(), header.size_of_partition_entry.get());
+        let field = at + offset_of!(Header, number_of_partition_entries) as u64;
+        if size < ENTRY as u32 || !size.is_power_of_two() {
+            let expected = "an entry size of 128 times a power of two";
+            let found = size.to_string();
+            return Err(Damage::new(DamageKind::Value, spot(object), field + 4, expected, found));
+        }
+        let len = u64::from(count) * u64::from(size);
+        let most = u64::from(MOST_ENTRIES) * ENTRY;
+        if len > most {
+            let (expected, found) =
+                (format!("entries of at most {most} bytes"), format!("{count} of {size}"));
+            return Err(Damage::new(DamageKind::Value, spot(object), field, expected, found));
+        }
+        let lba = header.partition_entry_lba.get();
+        let start = lba.checked_mul(self.size.into());
+        let start = start.filter(|start| start.checked_add(len).is_some_and(|end| end <= self.image.len()));
+        let Some(start) = start else {
+            let field = at + offset_of!(Header, partition_entry_lba) as u64;
+            let (expected, found) = ("entries on the disk", format!("{len} bytes at lba {lba}"));
+            return Err(Damage::new(DamageKind::Value, spot(object), field, expected, found));
+        };
+        let mut array = vec![0; len as usize];
+        let object = format!("{name} entries");
+        read_bytes(self.image, start, &mut array, &object)?;
+        let (expected, found) = (header.partition_entry_array_crc32.get(), crc32fast::hash(&array));
+        if expected != found {
+            return Err(wrong_crc(&object, start, expected, found));
+        }
+        Ok((start, array))
+    }
+}
+
+fn wrong_signature(object: &str, at: u64, found: &[u8]) -> Damage {
+    let found = crate::bytes::escaped(found);
+    Damage::new(DamageKind::Value, spot(object), at, "EFI PART", found)
+}
+
+fn wrong_crc(object: &str, at: u64, expected: u32, found: u32) -> Damage {
+    let text = |crc: u32| format!("crc32 {crc:08x}");
+    Damage::new(DamageKind::Checksum, spot(object), at, text(expected), text(found))
+}
+
+fn check_length(sectors: Sectors<'_>, damage: &mut Vec<Damage>) {
+    let (len, size) = (sectors.image.len(), u64::from(sectors.size));
+    if !len.is_multiple_of(size) {
+        let (expected, found) = (format!("a multiple of {size} bytes"), format!("{len} bytes"));
+        damage.push(Damage::new(DamageKind::Truncated, spot("disk"), len, expected, found));
+    }
+}
+
+/// The record that protects the table, and its slot.
+fn protective(mbr: &Mbr) -> Option<(usize, &MbrRecord)> {
+    let signed = mbr.signature == MBR_SIGNATURE;
+    let mut records = mbr.records.iter().enumerate();
+    records.find(|(_, record)| record.os_type == GPT_PROTECTIVE).filter(|_| signed)
+}
+
+/// Section 5.2.3. The boot indicator is the BIOS's business, and the CHS fields are nobody's.
+fn check_mbr(sectors: Sectors<'_>, damage: &mut Vec<Damage>) {
+    let object = "protective mbr";
+    let mbr: Mbr = match read(sectors.image, MBR_AT, object) {
+        Ok(mbr) => mbr,
+        Err(found) => return damage.push(found),
+    };
+    let mut note = |at: u64, expected: String, found: String| {
+        damage.push(Damage::new(DamageKind::Value, spot(object), at, expected, found));
+    };
+    if mbr.signature != MBR_SIGNATURE {
+        let found = format!("{:02x} {:02x}", mbr.signature[0], mbr.signature[1]);
+        return note(510, "the signature 55 aa".to_owned(), found);
+    }
+    let Some((slot, record)) = protective(&mbr) else {
+        return note(MBR_AT, "a record of type ee".to_owned(), "none".to_owned());
+    };
+    let at = |slot: usize| MBR_AT + (slot * size_of::<MbrRecord>()) as u64;
+    let start = record.starting_lba.get();
+    if start != 1 {
+        note(at(slot) + 8, "starting lba 1".to_owned(), start.to_string());
+    }
+    let (size, expected) = (record.size_in_lba.get(), protective_size(sectors.count()));
+    if size != expected && size != u32::MAX {
+        note(at(slot) + 12, format!("{expected} sectors"), size.to_string());
+    }
+    for (other, record) in mbr.records.iter().enumerate().filter(|&(other, _)| other != slot) {
+        if !is_zero(record.as_bytes()) {
+            let found = format!("type {:02x}", record.os_type);
+            note(at(other), "an unused record".to_owned(), found);
+        }
+    }
+}
+
+fn check_alternate(sectors: Sectors<'_>, primary: &Copy, damage: &mut Vec<Damage>) {
+    let (found, last) = (primary.header.alternate_lba.get(), sectors.last());
+    if found != last {
+        let at = primary.at + offset_of!(Header, alternate_lba) as u64;
+        let expected = format!("the backup in the last sector, lba {last}");
+        let found = format!("lba {found}");
+        damage.push(Damage::new(DamageKind::Mismatch, spot("primary header"), at, expected, found));
+    }
+}
+
+/// The backup says what the primary says.
+fn check_backup(primary: &Copy, backup: &Copy, damage: &mut Vec<Damage>) {
+    let (a, b) = (&primary.header, &backup.header);
+    let guid = |header: &Header| Uuid::from(header.disk_guid).to_string();
+    let fields = [
+        (
+            "alternate lba",
+            offset_of!(Header, alternate_lba),
+            a.my_lba.to_string(),
+            b.alternate_lba.to_string(),
+        ),
+        (
+            "first usable lba",
+            offset_of!(Header, first_usable_lba),
+            a.first_usable_lba.to_string(),
+            b.first_usable_lba.to_string(),
+        ),
+        (
+            "last usable lba",
+            offset_of!(Header, last_usable_lba),
+            a.last_usable_lba.to_string(),
+            b.last_usable_lba.to_string(),
+        ),
+        ("disk guid", offset_of!(Header, disk_guid), guid(a), guid(b)),
+        (
+            "entry count",
+            offset_of!(Header, number_of_partition_entries),
+            a.number_of_partition_entries.to_string(),
+            b.number_of_partition_entries.to_string(),
+        ),
+        (
+            "entry size",
+            offset_of!(Header, size_of_partition_entry),
+            a.size_of_partition_entry.to_string(),
+            b.size_of_partition_entry.to_string(),
+        ),
+    ];
+    for (name, offset, expected, found) in fields.into_iter().filter(|(_, _, a, b)| a != b) {
+        let at = backup.at + offset as u64;
+        let expected = format!("{name} {expected}");
+        damage.push(Damage::new(DamageKind::Mismatch, spot("backup header"), at, expected, found));
+    }
+    let differs = primary.array.iter().zip(&backup.array).position(|(a, b)| a != b);
+    if let Some(at) = differs {
+        let slot = at as u64 / u64::from(a.size_of_partition_entry.get()) + 1;
+        let (expected, found) = (format!("entry {slot} as in the primary copy"), "other bytes");
+        let at = backup.array_at + at as u64;
+        damage.push(Damage::new(DamageKind::Mismatch, spot("backup entries"), at, expected, found));
+    }
+}
+
+/// What the specification asks of a header beyond validity.
+fn check_header(sectors: Sectors<'_>, table: &Copy, damage: &mut Vec<Damage>) {
+    let header = &table.header;
+    let object = format!("{} header", table.name);
+    let mut note = |offset: usize, expected: String, found: String| {
+        let at = table.at + offset as u64;
+        damage.push(Damage::new(DamageKind::Value, spot(object.clone()), at, expected, found));
+    };
+    let revision = header.revision.get();
+    if revision != REVISION {
+        note(offset_of!(Header, revision), format!("revision {REVISION:#010x}"), format!("{revision:#010x}"));
+    }
+    let reserved = header.reserved.get();
+    if reserved != 0 {
+        note(offset_of!(Header, reserved), "reserved zeros".to_owned(), format!("{reserved:#x}"));
+    }
+    let size = u64::from(sectors.size);
+    let mut rest = vec![0; sectors.size as usize - size_of::<Header>()];
+    let rest_at = table.at + size_of::<Header>() as u64;
+    if header.header_size.get() as usize == size_of::<Header>()
+        && read_bytes(sectors.image, rest_at, &mut rest, &object).is_ok()
+        && let Some(at) = rest.iter().position(|&byte| byte != 0)
+    {
+        let found = format!("{:02x}", rest[at]);
+        note(size_of::<Header>() + at, "zeros behind the header".to_owned(), found);
+    }
+    let (first, last) = (header.first_usable_lba.get(), header.last_usable_lba.get());
+    let array = header.partition_entry_lba.get();
+    let array_end = array + (table.array.len() as u64).div_ceil(size);
+    // The primary array lies before the usable sectors, the backup array behind them.
+    let (lowest, highest) = match table.name {
+        "primary" => (array_end, sectors.last().saturating_sub(1)),
+        _ => (2, array.saturating_sub(1)),
+    };
+    if first < lowest {
+        note(
+            offset_of!(Header, first_usable_lba),
+            format!("first usable lba of at least {lowest}"),
+            first.to_string(),
+        );
+    }
+    if last > highest || last < first {
+        let expected = format!("last usable lba of {first} to {highest}");
+        note(offset_of!(Header, last_usable_lba), expected, last.to_string());
+    }
+}
+
+/// The entries in use that lie on the disk, with what is wrong about them.
+fn partitions(sectors: Sectors<'_>, table: &Copy, damage: &mut Vec<Damage>) -> Vec<Partition> {
+    let mut found: Vec<(u64, Partition)> = Vec::new();
+    for (slot, at, entry) in table.entries() {
+        check_entry(sectors, table, slot, at, &entry, damage);
+        found.extend(partition(sectors, slot, &entry).map(|partition| (at, partition)));
+    }
+    check_guids(&found, damage);
+    check_apart(&found, damage);
+    found.into_iter().map(|(_, partition)| partition).collect()
+}
+
+impl Copy {
+    /// Entries in use: slot, byte position, entry.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u32, u64, Entry)> {
+        let size = self.header.size_of_partition_entry.get() as usize;
+        self.array.chunks_exact(size).zip(0u32..).filter_map(move |(bytes, index)| {
+            let (entry, _) = Entry::read_from_prefix(bytes).ok()?;
+            let at = self.array_at + u64::from(index) * size as u64;
+            (!Uuid::from(entry.type_guid).is_nil()).then_some((index + 1, at, entry))
+        })
+    }
+}
+
+/// The entry's name up to its first zero; halves of characters become the replacement character.
+pub(super) fn name(entry: &Entry) -> String {
+    let units = entry.name.iter().map(|unit| unit.get()).take_while(|&unit| unit != 0);
+    char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+}
+
+/// The entry as a partition, if it lies on the disk.
+pub(super) fn partition(sectors: Sectors<'_>, slot: u32, entry: &Entry) -> Option<Partition> {
+    let (first, last) = (entry.starting_lba.get(), entry.ending_lba.get());
+    let size = u64::from(sectors.size);
+    (first <= last && last < sectors.count()).then(|| Partition {
+        number: slot,
+        type_guid: entry.type_guid.into(),
+        unique_guid: entry.unique_guid.into(),
+        name: name(entry),
+        attributes: entry.attributes.get(),
+        start: first * size,
+        len: (last - first + 1) * size,
+    })
+}
+
+fn check_entry(
+    sectors: Sectors<'_>,
+    table: &Copy,
+    slot: u32,
+    at: u64,
+    entry: &Entry,
+    damage: &mut Vec<Damage>,
+) {
+    let mut note = |offset: usize, expected: String, found: String| {
+        let spot = spot(title(slot, &name(entry)));
+        damage.push(Damage::new(DamageKind::Value, spot, at + offset as u64, expected, found));
+    };
+    let (first, last) = (entry.starting_lba.get(), entry.ending_lba.get());
+    let usable = table.header.first_usable_lba.get()..=table.header.last_usable_lba.get();
+    if first > last {
+        let expected = format!("an ending lba of at least {first}");
+        note(offset_of!(Entry, ending_lba), expected, last.to_string());
+    } else if !usable.contains(&first) || !usable.contains(&last) || last >= sectors.count() {
+        let expected = format!("sectors in {} to {}", usable.start(), usable.end());
+        note(offset_of!(Entry, starting_lba), expected, format!("{first} to {last}"));
+    }
+    let reserved = entry.attributes.get() & RESERVED_ATTRIBUTES;
+    if reserved != 0 {
+        let found = format!("{reserved:#x}");
+        note(offset_of!(Entry, attributes), "attributes whose bits 3 to 47 are zero".to_owned(), found);
+    }
+    if Uuid::from(entry.unique_guid).is_nil() {
+        note(offset_of!(Entry, unique_guid), "a guid".to_owned(), "zeros".to_owned());
+    }
+}
+
+fn check_guids(found: &[(u64, Partition)], damage: &mut Vec<Damage>) {
+    let mut seen: BTreeMap<Uuid, u32> = BTreeMap::new();
+    for (at, Partition { number, name, unique_guid, .. }) in found {
+        if let Some(other) = seen.insert(*unique_guid, *number).filter(|_| !unique_guid.is_nil()) {
+            let at = at + offset_of!(Entry, unique_guid) as u64;
+            let found = format!("that of partition {other}: {unique_guid}");
+            let spot = spot(title(*number, name));
+            damage.push(Damage::new(DamageKind::Value, spot, at, "a guid of its own", found));
+        }
+    }
+}
+
+fn check_apart(found: &[(u64, Partition)], damage: &mut Vec<Damage>) {
+    let mut sorted: Vec<&(u64, Partition)> = found.iter().collect();
+    sorted.sort_by_key(|(_, partition)| partition.start);
+    let mut before: Option<&Partition> = None;
+    for (at, partition) in sorted {
+        let end = |partition: &Partition| partition.start + partition.len;
+        if let Some(other) = before.filter(|other| end(other) > partition.start) {
+            let expected =
+                format!("a start behind {}, at byte {}", title(other.number, &other.name), end(other));
+            let at = at + offset_of!(Entry, starting_lba) as u64;
+            let spot = spot(title(partition.number, &partition.name));
+            let found = format!("byte {}", partition.start);
+            damage.push(Damage::new(DamageKind::Mismatch, spot, at, expected, found));
+        }
+        before = Some(before.filter(|other| end(other) >= end(partition)).unwrap_or(partition));
+    }
+}
