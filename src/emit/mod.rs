@@ -1,7 +1,42 @@
 //! Layouts become files. The only room that writes image files.
+//!
+//! ```text
+//! outputs -plan-> jobs: what is near each other in the first output, with every other place of the same contents
+//!   a worker takes a job:  content, >= 128 KiB:  clone range | copy_file_range        straight into each output
+//!                          the rest:             read once -> arena -> pwritev, one call per run and output
+//! all jobs done -> sources unchanged? -> sync -> rename all -> sync directories
+//! ```
+//!
+//! - Each content is opened once per call, whatever the number of outputs and places; a content larger than [`CHUNK`] is
+//!   worked on by several jobs that share the opening.
+//! - Zeros are never written: a file is first given its length, gaps and zero pages of computed bytes stay holes.
+//! - Memory: an arena of 2 [`CHUNK`]s per thread, and 40 bytes per chunk of content while the jobs are planned.
+//! - Files are written under hidden names beside their final ones. [`target::Target`] removes them when it is dropped, so
+//!   neither an error nor a panic nor a cancelled run leaves one.
 
-use diskwright_formats::layout::{ContentError, Contents, Layout};
+mod arena;
+mod error;
+mod jobs;
+mod kernel;
+mod sources;
+mod target;
+mod work;
+
+pub use error::EmitError;
+
+use diskwright_formats::layout::{Contents, Layout};
+use sources::Sources;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use work::Work;
+
+/// The most bytes of one content, or of computed data, that are one unit of work. Smaller keeps what was just read in the
+/// processor's cache until it is written; larger saves calls.
+const CHUNK: u64 = 4 << 20;
+
+/// What a host allocates at least. Gaps shorter than this are written as zeros between their neighbours, computed pages
+/// of zeros are not written.
+const PAGE: u64 = 4096;
 
 /// One file to write.
 #[derive(Clone, Debug)]
@@ -51,36 +86,71 @@ pub struct Written {
     pub allocated: u64,
 }
 
-/// Why nothing was written. No output file is left behind.
-#[derive(Debug)]
-pub enum EmitError {
-    /// A source could not be read or changed.
-    Content(ContentError),
-    /// A file could not be written; the error names it.
-    Io(std::io::Error),
-    /// The host lacks space.
-    Space {
-        /// The directory.
-        path: PathBuf,
-        /// Bytes needed.
-        needed: u64,
-        /// Bytes available.
-        available: u64,
-    },
+/// Hears of progress, and may end it.
+pub trait Progress: Sync {
+    /// `bytes` more of the [`total`] are done.
+    fn advance(&self, bytes: u64);
+
+    /// Whether to give up (Ctrl-C): asked before every unit of work and until the first final name appears. [`emit`] then
+    /// returns [`EmitError::Cancelled`] and leaves no file.
+    fn cancelled(&self) -> bool {
+        false
+    }
 }
 
-/// Hears of progress.
-pub trait Progress: Sync {
-    /// `bytes` more of what [`emit`] announced as its total are done.
-    fn advance(&self, bytes: u64);
+/// What [`Progress`] counts up to when all goes well: the bytes of all outputs that are not zero by definition.
+pub fn total(outputs: &[Output]) -> u64 {
+    let covered = |output: &Output| output.layout.covered().map(|run| run.end - run.start).sum::<u64>();
+    outputs.iter().map(covered).sum()
 }
 
 /// Writes all outputs from one reading of the sources. All appear under their names when complete, or none does.
+///
+/// # Errors
+/// See [`EmitError`]. Whatever fails, no output and no temporary file is left, and files that were to be replaced are as
+/// they were.
 pub fn emit(
-    _: &[Output],
-    _: &dyn Contents,
-    _: &Options,
-    _: &dyn Progress,
+    outputs: &[Output],
+    contents: &dyn Contents,
+    options: &Options,
+    progress: &dyn Progress,
 ) -> Result<(Vec<Written>, Calls), EmitError> {
-    Err(EmitError::Io(std::io::Error::other("not built yet")))
+    let plan = jobs::plan(outputs);
+    let counters = Counters::default();
+    let targets = target::create(outputs, options)?;
+    let sources = Sources::new(contents, &plan.shared, target::replaced(&targets), &counters);
+    let work = Work { outputs, targets: &targets, sources: &sources, counters: &counters, progress };
+    work::all(&work, &plan.jobs, options.threads)?;
+    drop(sources);
+    let written = target::finish(targets, options, progress)?;
+    Ok((written, counters.calls()))
+}
+
+/// [`Calls`] while they are being counted.
+#[derive(Default)]
+struct Counters {
+    opens: AtomicU64,
+    reads: AtomicU64,
+    writes: AtomicU64,
+    bytes_written: AtomicU64,
+    bytes_copied: AtomicU64,
+    bytes_cloned: AtomicU64,
+}
+
+impl Counters {
+    fn calls(&self) -> Calls {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Calls {
+            opens: get(&self.opens),
+            reads: get(&self.reads),
+            writes: get(&self.writes),
+            bytes_written: get(&self.bytes_written),
+            bytes_copied: get(&self.bytes_copied),
+            bytes_cloned: get(&self.bytes_cloned),
+        }
+    }
+}
+
+fn count(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
 }

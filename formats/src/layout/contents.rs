@@ -28,8 +28,8 @@ pub trait Contents: Sync {
     fn open(&self, id: ContentId) -> Result<Box<dyn Content + '_>, ContentError>;
 }
 
-/// One content, opened.
-pub trait Content {
+/// One content, opened. Parts of a large one are read by several threads at once.
+pub trait Content: Send + Sync {
     /// Fills `buffer` with the bytes from `offset` on.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ContentError>;
 

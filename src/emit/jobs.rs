@@ -1,0 +1,158 @@
+//! Which bytes are worked on together: outputs to jobs. Pure.
+//!
+//! Extents are cut into *parts* at multiples of [`CHUNK`]: of the content for contents, of the output for computed bytes.
+//! All parts of one chunk of a content, wherever they stand, belong to one job, so that the chunk is read once. Other parts
+//! follow their neighbours. A job is kept as runs of its outputs, not as a list of parts: a few words for megabytes.
+
+use super::arena::Place;
+use super::{CHUNK, Output, PAGE};
+use diskwright_formats::layout::{ContentId, Placed, Source};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// All jobs, in the order in which they are best done.
+pub(super) struct Plan {
+    pub(super) jobs: Vec<Job>,
+    /// The contents that are worked on in several chunks, and in how many.
+    pub(super) shared: BTreeMap<ContentId, usize>,
+}
+
+/// What one worker does in one go.
+#[derive(Default)]
+pub(super) struct Job {
+    /// Parts that belong to the job and nothing else, sorted by output and start.
+    pub(super) segments: Vec<Segment>,
+    cost: u64,
+}
+
+/// A run of an output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) output: usize,
+    pub(super) range: Range<u64>,
+}
+
+/// Some bytes of one output, at most [`CHUNK`].
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) output: usize,
+    pub(super) start: u64,
+    pub(super) len: u64,
+    pub(super) source: Source,
+}
+
+/// A chunk of a content.
+pub(super) type Chunk = (ContentId, u64);
+
+impl Part {
+    pub(super) fn chunk(&self) -> Option<Chunk> {
+        match self.source {
+            Source::Content(id, from) => Some((id, from / CHUNK)),
+            _ => None,
+        }
+    }
+
+    /// Position in the content (or in whatever it comes from).
+    pub(super) fn from(&self) -> u64 {
+        match self.source {
+            Source::Content(_, from) | Source::Bytes(_, from) | Source::Made(_, from) => from,
+        }
+    }
+
+    /// Its place, as the `order`th of a job.
+    pub(super) fn place(&self, order: usize) -> Place {
+        Place { output: self.output, start: self.start, len: self.len, order }
+    }
+
+    /// What is left when its first `done` bytes are.
+    pub(super) fn after(&self, done: u64) -> Option<Part> {
+        let (start, source) = (self.start + done, self.source.skip(done));
+        (done < self.len).then(|| Part { start, len: self.len - done, source, ..*self })
+    }
+
+    /// What holding it costs: many tiny parts cost more than their bytes.
+    fn cost(&self) -> u64 {
+        self.len.next_multiple_of(PAGE)
+    }
+}
+
+/// Cuts an extent into parts.
+pub(super) fn parts(output: usize, extent: Placed<'_>) -> impl Iterator<Item = Part> + use<> {
+    let Placed { start, len, source, .. } = extent;
+    let origin = match source {
+        Source::Content(_, from) => from,
+        _ => start,
+    };
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let left = Some(len - done).filter(|&left| left > 0)?;
+        let len = left.min(CHUNK - (origin + done) % CHUNK);
+        let part = Part { output, start: start + done, len, source: source.skip(done) };
+        done += len;
+        Some(part)
+    })
+}
+
+/// Plans the work on all outputs.
+pub(super) fn plan(outputs: &[Output]) -> Plan {
+    let mut jobs: Vec<Job> = Vec::new();
+    let mut owners: BTreeMap<Chunk, usize> = BTreeMap::new();
+    for (output, Output { layout, .. }) in outputs.iter().enumerate() {
+        let mut neighbour: Option<usize> = None;
+        for part in layout.extents().flat_map(|extent| parts(output, extent)) {
+            let job = match part.chunk() {
+                Some(chunk) => {
+                    *owners.entry(chunk).or_insert_with(|| newest_with_room(&mut jobs, part.cost()))
+                }
+                None => match neighbour {
+                    Some(job) if jobs[job].takes(part.cost(), 2 * CHUNK) => job,
+                    _ => newest_with_room(&mut jobs, part.cost()),
+                },
+            };
+            jobs[job].add(&part, neighbour == Some(job));
+            neighbour = Some(job);
+        }
+    }
+    Plan { jobs, shared: chunks(owners.keys()) }
+}
+
+fn newest_with_room(jobs: &mut Vec<Job>, cost: u64) -> usize {
+    if !jobs.last_mut().is_some_and(|job| job.takes(cost, CHUNK)) {
+        jobs.push(Job { segments: Vec::new(), cost });
+    }
+    jobs.len() - 1
+}
+
+/// How many chunks contents of more than one have.
+fn chunks<'a>(sorted: impl Iterator<Item = &'a Chunk>) -> BTreeMap<ContentId, usize> {
+    let mut counts = BTreeMap::new();
+    let mut sorted = sorted.map(|&(id, _)| id).peekable();
+    while let Some(id) = sorted.next() {
+        let mut count = 1;
+        while sorted.next_if_eq(&id).is_some() {
+            count += 1;
+        }
+        if count > 1 {
+            counts.insert(id, count);
+        }
+    }
+    counts
+}
+
+impl Job {
+    /// Whether something of this cost fits; if so it is taken.
+    fn takes(&mut self, cost: u64, limit: u64) -> bool {
+        let fits = self.cost + cost <= limit;
+        self.cost += if fits { cost } else { 0 };
+        fits
+    }
+
+    /// Adds a part. `joined`: no part of another job stands between it and the last one in the same output.
+    fn add(&mut self, part: &Part, joined: bool) {
+        let Part { output, start, len, .. } = *part;
+        match self.segments.last_mut() {
+            Some(last) if joined && last.output == output => last.range.end = start + len,
+            _ => self.segments.push(Segment { output, range: start..start + len }),
+        }
+    }
+}
