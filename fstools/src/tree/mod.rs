@@ -3,10 +3,14 @@
 //! Names are bytes; children are sorted by them. A hard link is a second name of the same node. File data is a reference
 //! to a content, with the runs that are data where the file has holes.
 
+mod children;
+pub mod record;
 mod walk;
 
+pub use children::Children;
 pub use walk::{Step, Walk};
 
+use children::{Child, Position};
 use diskwright_formats::bytes::escaped;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::layout::{Bytes, ContentId};
@@ -115,17 +119,6 @@ struct Name {
     len: u16,
 }
 
-/// An entry of a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Child {
-    name: Name,
-    node: NodeId,
-}
-
-/// The children of a directory, sorted by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Children(Vec<Child>);
-
 /// What a node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -227,18 +220,19 @@ impl Tree {
 
     /// The children of a directory, sorted by name; none of what is no directory.
     pub fn children(&self, id: NodeId) -> impl ExactSizeIterator<Item = (&[u8], NodeId)> + Clone {
+        static NONE: Children = Children::new();
         let children = match &self.node(id).kind {
-            Kind::Directory(Children(children)) => &children[..],
-            _ => &[],
+            Kind::Directory(children) => children,
+            _ => &NONE,
         };
         children.iter().map(|child| (self.name(child.name), child.node))
     }
 
     /// The child of this name.
     pub fn child(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
-        let Kind::Directory(Children(children)) = &self.node(parent).kind else { return None };
-        let at = children.binary_search_by(|child| self.name(child.name).cmp(name)).ok()?;
-        Some(children[at].node)
+        let Kind::Directory(children) = &self.node(parent).kind else { return None };
+        let at = children.find(|child| self.name(child.name).cmp(name)).ok()?;
+        children.at(at).map(|(child, _)| child.node)
     }
 
     /// The node at a path from the root; `/`, empty components and `.` are passed over, symlinks are not followed.
@@ -278,19 +272,14 @@ impl Tree {
         let start = u32::try_from(self.names.len())
             .map_err(|_| refusal(RefusalKind::Limit, name, "more than 4 GiB of names".to_owned()))?;
         let child = Child { name: Name { start, len: name.len() as u16 }, node };
-        let Kind::Directory(Children(children)) = &self.nodes[parent.0 as usize].kind else {
+        let Kind::Directory(children) = &self.nodes[parent.0 as usize].kind else {
             return Err(refusal(RefusalKind::Invalid, name, "its parent is not a directory".to_owned()));
         };
-        let in_order = children.last().is_none_or(|last| self.name(last.name) < name);
-        let at = match in_order {
-            true => children.len(),
-            false => match children.binary_search_by(|child| self.name(child.name).cmp(name)) {
-                Ok(_) => return Err(refusal(RefusalKind::Invalid, name, "the name is taken".to_owned())),
-                Err(at) => at,
-            },
+        let Err(at) = children.find(|child| self.name(child.name).cmp(name)) else {
+            return Err(refusal(RefusalKind::Invalid, name, "the name is taken".to_owned()));
         };
         self.names.extend_from_slice(name);
-        if let Kind::Directory(Children(children)) = &mut self.nodes[parent.0 as usize].kind {
+        if let Kind::Directory(children) = &mut self.nodes[parent.0 as usize].kind {
             children.insert(at, child);
         }
         Ok(())
@@ -323,7 +312,7 @@ impl Tree {
                 self.nodes[old.0 as usize].meta = node.meta;
                 return Ok(old);
             }
-            (Kind::Directory(Children(children)), _) if !children.is_empty() => {
+            (Kind::Directory(children), _) if !children.is_empty() => {
                 let reason = format!("a directory with files in it would become a {}", node.kind.name());
                 return Err(refusal(RefusalKind::Invalid, path, reason));
             }
@@ -337,9 +326,9 @@ impl Tree {
     /// Takes a name away, with everything below it. Returns whether it was there. Its nodes keep their ids and are no
     /// longer reached.
     pub fn remove(&mut self, parent: NodeId, name: &[u8]) -> bool {
-        let Kind::Directory(Children(children)) = &self.node(parent).kind else { return false };
-        let Ok(at) = children.binary_search_by(|child| self.name(child.name).cmp(name)) else { return false };
-        if let Kind::Directory(Children(children)) = &mut self.nodes[parent.0 as usize].kind {
+        let Kind::Directory(children) = &self.node(parent).kind else { return false };
+        let Ok(at) = children.find(|child| self.name(child.name).cmp(name)) else { return false };
+        if let Kind::Directory(children) = &mut self.nodes[parent.0 as usize].kind {
             children.remove(at);
         }
         true
@@ -376,9 +365,55 @@ impl Tree {
         id
     }
 
-    fn nth_child(&self, parent: NodeId, index: usize) -> Option<(&[u8], NodeId)> {
-        let Kind::Directory(Children(children)) = &self.node(parent).kind else { return None };
-        children.get(index).map(|child| (self.name(child.name), child.node))
+    /// Numbers the nodes by their first name in walk order and the sets of attributes by their first node, and
+    /// forgets those that are no longer reached: equal trees are numbered alike, in whatever order they were built.
+    pub fn renumber(&mut self) {
+        const NONE: u32 = u32::MAX;
+        let mut new = vec![NONE; self.nodes.len()];
+        let mut reached = 0;
+        for step in self.walk() {
+            let number = &mut new[step.node.0 as usize];
+            if *number == NONE {
+                *number = reached;
+                reached += 1;
+            }
+        }
+        let rest = new.iter_mut().filter(|number| **number == NONE);
+        rest.zip(reached..).for_each(|(number, next)| *number = next);
+        for node in &mut self.nodes {
+            if let Kind::Directory(children) = &mut node.kind {
+                children.iter_mut().for_each(|child| child.node = NodeId(new[child.node.0 as usize]));
+            }
+        }
+        for at in 0..new.len() {
+            while new[at] as usize != at {
+                let to = new[at] as usize;
+                self.nodes.swap(at, to);
+                new.swap(at, to);
+            }
+        }
+        self.nodes.truncate(reached as usize);
+        self.renumber_xattrs();
+    }
+
+    fn renumber_xattrs(&mut self) {
+        let old = std::mem::replace(&mut self.xattrs, vec![Xattrs::new()]);
+        self.xattr_ids = BTreeMap::from([(Xattrs::new(), XattrsId(0))]);
+        let mut new: Vec<Option<XattrsId>> = vec![None; old.len()];
+        for at in 0..self.nodes.len() {
+            let was = self.nodes[at].meta.xattrs.0 as usize;
+            let is = match new[was] {
+                Some(id) => id,
+                None => self.intern(old[was].clone()),
+            };
+            new[was] = Some(is);
+            self.nodes[at].meta.xattrs = is;
+        }
+    }
+
+    fn child_at(&self, parent: NodeId, position: Position) -> Option<(&[u8], NodeId, Position)> {
+        let Kind::Directory(children) = &self.node(parent).kind else { return None };
+        children.at(position).map(|(child, next)| (self.name(child.name), child.node, next))
     }
 
     fn name(&self, name: Name) -> &[u8] {

@@ -1,5 +1,6 @@
 //! Every name of a tree in order.
 
+use super::children::Position;
 use super::{Kind, NodeId, ROOT, Tree};
 
 /// One name of a tree.
@@ -17,14 +18,14 @@ pub struct Step {
 pub struct Walk<'a> {
     tree: &'a Tree,
     /// Directories on the way down: the node, the length of its path, the next child.
-    open: Vec<(NodeId, usize, usize)>,
+    open: Vec<(NodeId, usize, Position)>,
     path: Vec<u8>,
     started: bool,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(tree: &'a Tree) -> Walk<'a> {
-        Walk { tree, open: vec![(ROOT, 0, 0)], path: Vec::new(), started: false }
+        Walk { tree, open: vec![(ROOT, 0, Position::default())], path: Vec::new(), started: false }
     }
 }
 
@@ -38,17 +39,17 @@ impl Iterator for Walk<'_> {
         loop {
             let (parent, len, next) = self.open.last_mut()?;
             let (parent, len) = (*parent, *len);
-            let child = self.tree.nth_child(parent, *next);
-            *next += 1;
+            let child = self.tree.child_at(parent, *next);
             self.path.truncate(len);
-            let Some((name, node)) = child else {
+            let Some((name, node, behind)) = child else {
                 self.open.pop();
                 continue;
             };
+            *next = behind;
             self.path.push(b'/');
             self.path.extend_from_slice(name);
             if matches!(self.tree.node(node).kind, Kind::Directory(_)) {
-                self.open.push((node, self.path.len(), 0));
+                self.open.push((node, self.path.len(), Position::default()));
             }
             return Some(Step { path: self.path.clone(), parent, node });
         }
