@@ -1,0 +1,145 @@
+//! One name of a live directory.
+
+use super::super::beneath;
+use super::super::holes;
+use super::super::stamp::Stamp;
+use super::xattrs::{self, Of};
+use diskwright_fstools::tree::{HOLE_WINDOW, Time, Xattrs};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
+use rustix::fs::{AtFlags, FileType, SeekFrom, Stat, fstat, major, minor, readlinkat, seek, statat};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+/// What is known of a file.
+pub(super) struct Found {
+    pub(super) what: What,
+    pub(super) mode: u16,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) mtime: Time,
+    pub(super) xattrs: Xattrs,
+    /// Names of attributes that were not taken.
+    pub(super) left_out: Vec<Vec<u8>>,
+    /// Device and inode, where it has more than one name.
+    pub(super) link: Option<(u64, u64)>,
+}
+
+pub(super) enum What {
+    Directory,
+    File { stamp: Stamp, runs: Option<Box<[Range<u64>]>> },
+    Symlink(Box<[u8]>),
+    CharDevice { major: u32, minor: u32 },
+    BlockDevice { major: u32, minor: u32 },
+    Fifo,
+    Socket,
+}
+
+/// Looks at a name of an open directory. `magic`: whether `/proc/self/fd` is there.
+pub(super) fn look(directory: BorrowedFd, name: &[u8], magic: bool) -> io::Result<Found> {
+    let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let what = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => What::Directory,
+        FileType::RegularFile => look_into(directory, name, &stat)?,
+        FileType::Symlink => What::Symlink(readlinkat(directory, name, Vec::new())?.into_bytes().into()),
+        FileType::CharacterDevice => {
+            What::CharDevice { major: major(stat.st_rdev), minor: minor(stat.st_rdev) }
+        }
+        FileType::BlockDevice => What::BlockDevice { major: major(stat.st_rdev), minor: minor(stat.st_rdev) },
+        FileType::Fifo => What::Fifo,
+        FileType::Socket => What::Socket,
+        FileType::Unknown => return Err(io::Error::other("neither file nor directory nor anything known")),
+    };
+    let (xattrs, left_out) = match &what {
+        // None of the attributes that are taken can be on a symlink.
+        What::Symlink(_) => Default::default(),
+        _ if magic => {
+            let path = [format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(), name].concat();
+            xattrs::read(&Of::Name(CString::new(path)?))?
+        }
+        What::Directory => xattrs::read(&Of::Open(beneath::open_directory(directory, name)?.as_fd()))?,
+        What::File { .. } => xattrs::read(&Of::Open(beneath::open_file(directory, name)?.as_fd()))?,
+        // To open a device may do things. Without /proc its ACL stays unknown.
+        _ => Default::default(),
+    };
+    let found = Found { xattrs, left_out, ..Found::of(&stat, what) };
+    Ok(found)
+}
+
+impl Found {
+    #[allow(clippy::unnecessary_cast)] // the types of `Stat` differ between architectures
+    pub(super) fn of(stat: &Stat, what: What) -> Found {
+        let many = stat.st_nlink > 1 && !matches!(what, What::Directory);
+        Found {
+            what,
+            mode: (stat.st_mode & 0o7777) as u16,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            mtime: Time { sec: stat.st_mtime as i64, nsec: stat.st_mtime_nsec as u32 },
+            xattrs: Xattrs::new(),
+            left_out: Vec::new(),
+            link: many.then_some((stat.st_dev as u64, stat.st_ino as u64)),
+        }
+    }
+}
+
+/// A regular file. It is opened only where there may be holes, or where it is not sure that we may read it.
+fn look_into(directory: BorrowedFd, name: &[u8], stat: &Stat) -> io::Result<What> {
+    let stamp = Stamp::of(stat);
+    let ours = stat.st_uid == geteuid().as_raw();
+    let readable = if ours { stat.st_mode & 0o400 != 0 } else { stat.st_mode & 0o444 == 0o444 };
+    let mut runs = None;
+    if stamp.size >= HOLE_WINDOW || !readable {
+        let file = File::from(beneath::open_file(directory, name)?);
+        stamp.still(Stamp::of(&fstat(&file)?))?;
+        runs = holes::runs(stamp.size, Segments::new(&file, stamp.size), |offset, buffer| {
+            file.read_exact_at(buffer, offset)
+        })?;
+    }
+    Ok(What::File { stamp, runs })
+}
+
+/// The ranges of a file that the host does not report as holes.
+struct Segments<'a> {
+    file: &'a File,
+    at: u64,
+    size: u64,
+}
+
+impl<'a> Segments<'a> {
+    fn new(file: &'a File, size: u64) -> Segments<'a> {
+        Segments { file, at: 0, size }
+    }
+
+    fn segment(&mut self) -> rustix::io::Result<Option<Range<u64>>> {
+        if self.at >= self.size {
+            return Ok(None);
+        }
+        let start = match seek(self.file, SeekFrom::Data(self.at)) {
+            Err(Errno::NXIO) => return Ok(None),
+            // A host that knows no holes.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => self.at,
+            start => start?,
+        };
+        let end = match seek(self.file, SeekFrom::Hole(start)) {
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => self.size,
+            // Cut short meanwhile: reading will tell.
+            Err(Errno::NXIO) => self.size,
+            end => end?,
+        };
+        self.at = end.max(start + 1);
+        Ok(Some(start..end.min(self.size)))
+    }
+}
+
+impl Iterator for Segments<'_> {
+    type Item = io::Result<Range<u64>>;
+
+    fn next(&mut self) -> Option<io::Result<Range<u64>>> {
+        self.segment().map_err(io::Error::from).transpose()
+    }
+}
