@@ -1,0 +1,12 @@
+//! Any bytes are read as ext4 without panic, hang or memory that the image does not justify. What was opened is a tree
+//! that ends, each file as long as its bytes and those within the image. Our own images are sound.
+//! Checksums are switched off, so that what they protect is read, too.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(
+    init: {
+        crc32c::blind();
+        diskwright_fuzz::start(env!("CARGO_BIN_NAME"));
+    },
+    |data: &[u8]| diskwright_fuzz::run(env!("CARGO_BIN_NAME"), data)
+);

@@ -1,0 +1,179 @@
+//! Readers on hostile bytes.
+
+use super::image::{Base, Mutant};
+use super::seed;
+use diskwright_formats::fault::Damage;
+use diskwright_formats::identity::Identity;
+use diskwright_formats::layout::{Layout, OneFile, ReadAt, Reader, Source};
+use diskwright_formats::{registry, table};
+use diskwright_fstools::registry::{MOST_DAMAGE, Opened};
+use diskwright_fstools::tree::{Data, Kind, NodeId};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+/// The bases of a target, made once.
+fn bases(name: &'static str, make: fn(&str) -> Vec<Base>) -> &'static [Base] {
+    static MADE: Mutex<BTreeMap<&str, &[Base]>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    made.entry(name).or_insert_with(|| Box::leak(make(name).into_boxed_slice()))
+}
+
+/// `open_<file system>`: see `fuzz_targets/open_ext.rs`.
+pub fn filesystem(name: &'static str, data: &[u8]) {
+    let row = diskwright_fstools::registry::find(name).expect("a row");
+    let Some(image) = Mutant::new(bases(name, seed::filesystems), data) else { return };
+    let recognised = (row.recognise)(&image);
+    let opened = (row.open)(&image);
+    let dumped = (row.dump)(&image, &mut Counted::default());
+    if image.pristine {
+        assert!(recognised, "{name} recognises its own image");
+        dumped.as_ref().expect("a sound image is dumped");
+        let damage = &opened.as_ref().map_err(Clone::clone).expect("a sound image is opened").damage;
+        assert!(damage.is_empty(), "a sound image: {}", damage[0]);
+    }
+    match opened {
+        Ok(opened) => assert_readable(&image, &opened),
+        Err(damage) => assert_damage(&image, &[damage]),
+    }
+}
+
+/// A tree that ends, files that are as long as it says and readable wherever the image is.
+fn assert_readable(image: &dyn ReadAt, opened: &Opened) {
+    assert_damage(image, &opened.damage);
+    let contents = OneFile(image);
+    for node in (0..opened.tree.nodes()).map(|id| opened.tree.node(NodeId(id as u32))) {
+        if let Kind::File(Data::Content { id, size, .. }) = &node.kind {
+            let file = opened.files.get(id.0 as usize).expect("a file has its bytes");
+            assert_eq!(file.len(), *size, "a file is as long as its layout");
+            assert_extents(image, file, &contents);
+        }
+        if let Kind::File(data) = &node.kind {
+            let mut end = 0;
+            for run in data.runs() {
+                assert!(end <= run.start && run.start < run.end && run.end <= data.size(), "runs: {run:?}");
+                end = run.end;
+            }
+        }
+    }
+    // Hard links count once in `nodes`, each time in a walk; a tree from an image may not grow without bound.
+    assert!(opened.tree.walk().count() as u64 <= image.len() + 16, "names have bytes in the image");
+}
+
+/// Every extent of an opened object lies in the image.
+fn assert_extents(image: &dyn ReadAt, layout: &Layout, contents: &OneFile) {
+    let reader = Reader::new(layout, contents);
+    let mut byte = [0];
+    for extent in layout.extents() {
+        if let Source::Content(_, offset) = extent.source {
+            assert!(offset + extent.len <= image.len(), "extents lie in the image");
+            reader.read_exact_at(extent.end() - 1, &mut byte).expect("the last byte of an extent");
+        }
+    }
+}
+
+fn assert_damage(image: &dyn ReadAt, damage: &[Damage]) {
+    assert!(damage.len() <= MOST_DAMAGE, "{} damages", damage.len());
+    for damage in damage {
+        assert!(damage.offset <= image.len(), "damage at byte {} of {}", damage.offset, image.len());
+        assert!(!damage.to_string().contains(['\n', '\0']), "one line: {damage}");
+    }
+}
+
+/// `open_<container>`: see `fuzz_targets/open_qcow2.rs`.
+pub fn disk(name: &'static str, data: &[u8]) {
+    let row = registry::find_disk(name).expect("a row");
+    let Some(image) = Mutant::new(bases(name, seed::disks), data) else { return };
+    let recognised = (row.recognise)(&image);
+    let opened = (row.open)(&image);
+    let dumped = (row.dump)(&image, &mut Counted::default());
+    if image.pristine {
+        assert!(recognised, "{name} recognises its own image");
+        dumped.as_ref().expect("a sound image is dumped");
+        let damage = &opened.as_ref().map_err(Clone::clone).expect("a sound image is opened").damage;
+        assert!(damage.is_empty(), "a sound image: {}", damage[0]);
+    }
+    match opened {
+        Ok(opened) => {
+            assert_damage(&image, &opened.damage);
+            assert_extents(&image, &opened.layout, &OneFile(&image));
+        }
+        Err(damage) => assert_damage(&image, &[damage]),
+    }
+}
+
+/// `open_gpt`: see `fuzz_targets/open_gpt.rs`.
+pub fn gpt(data: &[u8]) {
+    let Some(mut image) = Mutant::new(bases("gpt", seed::tables), data) else { return };
+    // Half of the images get checksums that match, or hardly one would be read further.
+    if data.len().is_multiple_of(2) {
+        [512, 4096].into_iter().for_each(|sector| mend_headers(&mut image, sector));
+    }
+    let recognised = table::gpt::recognise(&image);
+    let opened = match table::gpt::open(&image) {
+        Ok(opened) => opened,
+        Err(damage) => {
+            assert!(!image.pristine, "a sound image is opened: {damage}");
+            return assert_damage(&image, &[damage]);
+        }
+    };
+    assert_damage(&image, &opened.damage);
+    if image.pristine {
+        assert!(recognised, "gpt recognises its own image");
+        assert!(opened.damage.is_empty(), "a sound image: {}", opened.damage[0]);
+    }
+    if opened.damage.is_empty() {
+        // What is sound can be written again, and says the same.
+        let partitions: Vec<_> =
+            opened.partitions.iter().map(|part| (part.clone(), Layout::empty(part.len))).collect();
+        let sector_size = opened.sector_size;
+        let len = image.len() / u64::from(sector_size) * u64::from(sector_size);
+        let options = table::gpt::Options { len, sector_size, disk_guid: Some(opened.disk_guid) };
+        let Ok(again) = table::gpt::lay(&partitions, &options, &Identity::new(b"", 0)) else { return };
+        let contents = OneFile(&image);
+        let again = table::gpt::open(&Reader::new(&again, &contents)).expect("our own table");
+        assert_eq!(format!("{:?}", again.partitions), format!("{:?}", opened.partitions));
+    }
+}
+
+/// UEFI 2.10, section 5.3.2: gives both headers of a disk with such sectors the checksums of what they hold.
+fn mend_headers(image: &mut Mutant, sector: u64) {
+    for header in [sector, image.len().saturating_sub(sector) / sector * sector] {
+        let mut bytes = [0; 92];
+        if image.read_exact_at(header, &mut bytes).is_err() || &bytes[..8] != b"EFI PART" {
+            continue;
+        }
+        let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        let (first, count, size) = (number(72), number(80), number(84));
+        let array = u64::from(count) * u64::from(size);
+        if array <= 1 << 20 {
+            let mut entries = vec![0; array as usize];
+            if image.read_exact_at(u64::from(first) * sector, &mut entries).is_ok() {
+                bytes[88..92].copy_from_slice(&crc32(&entries).to_le_bytes());
+            }
+        }
+        bytes[16..20].fill(0);
+        let crc = crc32(&bytes);
+        bytes[16..20].copy_from_slice(&crc.to_le_bytes());
+        image.patch(header, &bytes);
+    }
+}
+
+/// CRC-32 of IEEE 802.3, bit by bit.
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ ((crc & 1) * 0xedb8_8320))
+    })
+}
+
+/// Takes text, and ends the run when there is more of it than any image here is worth.
+#[derive(Default)]
+struct Counted(usize);
+
+impl fmt::Write for Counted {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        assert!(self.0 < 256 << 20, "a dump without end");
+        Ok(())
+    }
+}

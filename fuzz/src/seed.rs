@@ -1,0 +1,185 @@
+//! Images that our writers make: bases to mutate, and the first inputs of a corpus.
+
+use super::files::{Endless, Holds, holds};
+use super::image::Base;
+use arbitrary::Unstructured;
+use diskwright_formats::identity::Identity;
+use diskwright_formats::layout::{ContentId, Extent, Layout, What};
+use diskwright_formats::{registry, table};
+use diskwright_fstools::registry::{Filesystem, Geometry};
+use diskwright_fstools::tree::{Data, HOLE_WINDOW, Kind, Meta, Node, ROOT, Time, Tree, Xattrs};
+
+/// Longest base: larger ones only cost time.
+const LONGEST: u64 = 96 << 20;
+
+/// Option lists for a row, in the spelling of the format's own tool. Those that a row refuses are passed over.
+pub fn options(row: &str) -> &'static [&'static [&'static str]] {
+    match row {
+        "ext4" => &[
+            &[],
+            &["-O", "^has_journal"],
+            &["-O", "^has_journal", "-b", "1024"],
+            &["-O", "^has_journal,^metadata_csum"],
+            &["-O", "^has_journal,^64bit", "-I", "128"],
+        ],
+        "vfat" => &[&[], &["-F", "12"], &["-F", "16"], &["-F", "32"]],
+        "qcow2" => {
+            &[&[], &["cluster_size=512"], &["cluster_size=4096"], &["cluster_size=2M"], &["refcount_bits=1"]]
+        }
+        _ => &[&[]],
+    }
+}
+
+fn owned(options: &[&str]) -> Vec<String> {
+    options.iter().map(|&option| option.to_owned()).collect()
+}
+
+/// The file system of a row under each of its option lists.
+pub fn configured(name: &str) -> Vec<Box<dyn Filesystem>> {
+    let row = diskwright_fstools::registry::find(name).expect("a row");
+    let configured: Vec<_> =
+        options(name).iter().filter_map(|options| (row.configure)(&owned(options)).ok()).collect();
+    assert!(!configured.is_empty(), "{name} takes some of the options");
+    configured
+}
+
+/// The identity of everything here.
+pub fn identity() -> Identity {
+    Identity::new(b"fuzz", 1_700_000_000)
+}
+
+/// Images of the file system `name`.
+pub fn filesystems(name: &str) -> Vec<Base> {
+    let trees = [Tree::new(Meta::of_root(0o755, Time::seconds(1_600_000_000))), rich_tree(holds(name))];
+    let laid = configured(name).into_iter().flat_map(|filesystem| {
+        trees.each_ref().map(|tree| {
+            let len = filesystem.measure(tree, 0, 512).ok().filter(|&len| len <= LONGEST)?;
+            let geometry = Geometry { len, sector_size: 512, hidden_sectors: 0 };
+            let laid = filesystem.lay(tree, &geometry, &identity()).ok()?;
+            Some(Base::new(&laid.layout, &Endless))
+        })
+    });
+    laid.flatten().collect()
+}
+
+/// One of every kind of file that the file system holds.
+pub fn rich_tree(holds: Holds) -> Tree {
+    let time = Time::seconds(1_600_000_000);
+    let mut tree = Tree::new(Meta::of_root(0o755, time));
+    let node = |kind| Node { meta: Meta::of_root(0o640, time), kind };
+    let content = |id, size, runs: Option<Vec<_>>| {
+        Kind::File(Data::Content { id: ContentId(id), size, runs: runs.map(Vec::into_boxed_slice) })
+    };
+    let window = |n: u64| n * HOLE_WINDOW..(n + 1) * HOLE_WINDOW;
+    let many = tree.add(ROOT, b"many", node(Kind::directory())).expect("a new name");
+    for number in 0..300 {
+        let name = format!("a rather long name of a file {number:04}.txt");
+        tree.add(many, name.as_bytes(), node(Kind::file(vec![b'x'; number % 7]))).expect("a new name");
+    }
+    let plain = [
+        (&b"empty"[..], Kind::file(vec![])),
+        (b"deep/er/file", Kind::file(b"text\n".to_vec())),
+        (b"large", content(0, 300_000, None)),
+        (b"MiXed Case.Text", content(1, 5000, None)),
+    ];
+    let special = [
+        (&b"sparse"[..], content(2, 40 * HOLE_WINDOW, Some((1..20).map(|n| window(2 * n)).collect()))),
+        (b"short link", Kind::Symlink(Box::from(&b"deep/er/file"[..]))),
+        (b"long link", Kind::Symlink(vec![b'l'; 100].into())),
+        (b"tty", Kind::CharDevice { major: 4, minor: 64 }),
+        (b"disk", Kind::BlockDevice { major: 259, minor: 1 << 12 }),
+        (b"fifo", Kind::Fifo),
+        (b"socket", Kind::Socket),
+    ];
+    let special = special.into_iter().filter(|_| holds == Holds::All);
+    for (path, kind) in plain.into_iter().chain(special) {
+        tree.put(path, node(kind), Meta::of_root(0o755, time)).expect("a new name");
+    }
+    if holds == Holds::All {
+        let file = tree.lookup(b"deep/er/file").expect("just made");
+        tree.link(ROOT, b"hard link", file).expect("a new name");
+        let small = tree.intern(Xattrs::from([(b"user.small".to_vec(), b"1".to_vec())]));
+        let large = tree.intern(Xattrs::from([
+            (b"security.capability".to_vec(), vec![1; 20]),
+            (b"user.large".to_vec(), vec![7; 800]),
+        ]));
+        tree.meta_mut(file).xattrs = small;
+        for path in [&b"empty"[..], b"large"] {
+            let node = tree.lookup(path).expect("just made");
+            tree.meta_mut(node).xattrs = large;
+        }
+    }
+    tree
+}
+
+/// A disk of a few extents, contents and computed bytes.
+pub fn guest() -> Layout {
+    const WHAT: What = What::new(&"guest");
+    let mut extents: Vec<Extent> =
+        (0..6).map(|n: u64| Extent::of_bytes(n * n * 100_000, vec![n as u8 + 1; 700 << n], WHAT)).collect();
+    let source = diskwright_formats::layout::Source::Content(ContentId(9), 77);
+    extents.push(Extent { start: 7 << 20, len: 200_000, source, what: WHAT });
+    Layout::new(8 << 20, extents, std::iter::once(3 << 20..4 << 20).collect()).expect("disjoint extents")
+}
+
+/// Images of the container `name`.
+pub fn disks(name: &str) -> Vec<Base> {
+    let row = registry::find_disk(name).expect("a row");
+    let guests = [Layout::empty(0), Layout::empty(1 << 20), guest()];
+    let laid = options(name).iter().flat_map(|options| {
+        guests.each_ref().map(|guest| (row.lay)(guest, &identity(), &owned(options)).ok())
+    });
+    laid.flatten().map(|layout| Base::new(&layout, &Endless)).collect()
+}
+
+/// Disks with a partition table.
+pub fn tables(_: &str) -> Vec<Base> {
+    let disk = |sector_size: u32, count: u32| {
+        let len: u64 = 4 << 20;
+        let partition = |number: u32| {
+            let id = identity().role(&number.to_string()).uuid("guid");
+            let partition = table::gpt::Partition {
+                number: number * number,
+                type_guid: id,
+                unique_guid: id,
+                name: format!("part \u{e9} {number}"),
+                attributes: u64::from(number),
+                start: u64::from(number) << 18,
+                len: 1 << 18,
+            };
+            (partition, Layout::empty(1 << 18))
+        };
+        let partitions: Vec<_> = (1..=count).map(partition).collect();
+        table::gpt::lay(&partitions, &table::gpt::Options { len, sector_size, disk_guid: None }, &identity())
+    };
+    let laid =
+        [(512, 0), (512, 3), (512, 11), (4096, 0), (4096, 3)].map(|(sector, count)| disk(sector, count).ok());
+    laid.into_iter().flatten().map(|layout| Base::new(&layout, &Endless)).collect()
+}
+
+/// The first inputs of a corpus, the same on every run. For readers: every base as it is, and with one byte of its metadata changed. For writers: bytes.
+pub fn inputs(target: &str) -> Vec<Vec<u8>> {
+    if target.starts_with("open_") {
+        let changed = |n: u8| vec![n, n.wrapping_mul(37), n, 0, 0, 1, 0xff];
+        return (0..12).map(|n| vec![n]).chain((0..12).map(changed)).collect();
+    }
+    if target == "survey_tar" {
+        let archive = |n| super::survey::archive(&mut Unstructured::new(&noise(n, 2000))).unwrap_or_default();
+        let whole = (0..6).map(|n| [vec![0], archive(n)].concat());
+        return whole.chain((6..24).map(|n| [vec![1], noise(n, 2000)].concat())).collect();
+    }
+    (0..24u64).map(|n| noise(n, 40 << (n % 6))).collect()
+}
+
+/// Bytes of Marsaglia's xorshift64 generator, many of them small.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = vec![0; len];
+    for byte in &mut bytes {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        *byte = (state >> 32) as u8 >> (state & 7);
+    }
+    bytes
+}
