@@ -1,9 +1,11 @@
-//! ext4: not built yet.
+//! ext4: the kernel's documentation, `Documentation/filesystems/ext4`, and e2fsprogs.
 
-use crate::registry::{Filesystem, Opened, Row};
-use diskwright_formats::fault::{Damage, DamageKind, Refusal, RefusalKind, Spot};
-use diskwright_formats::layout::ReadAt;
-use std::fmt;
+pub mod disk;
+mod dump;
+mod lay;
+mod open;
+
+use crate::registry::Row;
 
 /// The row of the registry.
 pub const EXT4: Row = Row {
@@ -12,20 +14,8 @@ pub const EXT4: Row = Row {
     about: "ext4",
     options: &[],
     limits: &[],
-    configure,
-    recognise: |_| false,
-    open,
-    dump,
+    configure: lay::configure,
+    recognise: open::recognise,
+    open: open::open,
+    dump: dump::dump,
 };
-
-fn configure(_: &[String]) -> Result<Box<dyn Filesystem>, Refusal> {
-    Err(Refusal::new(RefusalKind::Unsupported, Spot::new("ext4", ""), "not built yet"))
-}
-
-fn open(_: &dyn ReadAt) -> Result<Opened, Damage> {
-    Err(Damage::new(DamageKind::Unsupported, Spot::new("ext4", ""), 0, "", ""))
-}
-
-fn dump(_: &dyn ReadAt, _: &mut dyn fmt::Write) -> Result<(), Damage> {
-    Err(Damage::new(DamageKind::Unsupported, Spot::new("ext4", ""), 0, "", ""))
-}
