@@ -1,0 +1,393 @@
+//! Options in the spelling of mke2fs.
+
+use super::{BLOCK, INODE_SIZE, refusal};
+use diskwright_formats::fault::{Refusal, RefusalKind};
+use uuid::Uuid;
+
+/// How many inodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inodes {
+    /// `-i`: one for so many bytes.
+    Ratio(u32),
+    /// `-N`: so many.
+    Count(u32),
+}
+
+/// Whether there is a journal, and how large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Journal {
+    /// By the rule of mke2fs.
+    Default,
+    /// `-J size=`.
+    Blocks(u32),
+    /// `-O ^has_journal`.
+    None,
+}
+
+/// Everything that can be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Options {
+    pub(super) label: String,
+    pub(super) uuid: Option<Uuid>,
+    pub(super) hash_seed: Option<Uuid>,
+    pub(super) last_mounted: String,
+    pub(super) inodes: Inodes,
+    pub(super) journal: Journal,
+    /// Reserved for root, in hundredths of a percent.
+    pub(super) reserved: u32,
+    /// `s_errors`.
+    pub(super) errors: u16,
+    /// Groups of a flexible group; a power of two.
+    pub(super) flex: u32,
+    /// `-E resize=`: blocks to which the file system can grow online.
+    pub(super) resize: Option<u64>,
+    pub(super) stride: u16,
+    pub(super) stripe_width: u32,
+    pub(super) resize_inode: bool,
+    pub(super) dir_index: bool,
+    pub(super) dir_nlink: bool,
+    pub(super) huge_file: bool,
+    pub(super) csum_seed: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            label: String::new(),
+            uuid: None,
+            hash_seed: None,
+            last_mounted: String::new(),
+            inodes: Inodes::Ratio(16384),
+            journal: Journal::Default,
+            reserved: 0,
+            errors: 1,
+            flex: 16,
+            resize: None,
+            stride: 0,
+            stripe_width: 0,
+            resize_inode: true,
+            dir_index: true,
+            dir_nlink: true,
+            huge_file: true,
+            csum_seed: false,
+        }
+    }
+}
+
+/// The options for `--help`.
+pub(super) const HELP: &[(&str, &str)] = &[
+    ("-L LABEL", "volume label, at most 16 bytes"),
+    ("-U UUID", "file system UUID; derived from the seed otherwise"),
+    ("-m PERCENT", "blocks reserved for root; 0 by default (mke2fs: 5)"),
+    ("-i BYTES", "one inode for so many bytes; 16384 by default, more inodes if the tree needs them"),
+    ("-N COUNT", "number of inodes"),
+    ("-T TYPE", "inode ratio by usage: default, news, big, huge, largefile, largefile4"),
+    ("-b 4096", "block size: 4096 at any size of the file system"),
+    ("-I 256", "inode size: 256"),
+    ("-J size=MIB", "journal size; by mke2fs's rule otherwise"),
+    ("-j", "a journal (the default)"),
+    ("-G GROUPS", "groups whose metadata lies together; 16 by default"),
+    ("-O [^]FEATURE,...", "has_journal, resize_inode, dir_index, dir_nlink, huge_file, metadata_csum_seed"),
+    ("-E hash_seed=UUID", "seed of directory hashes; derived from the seed otherwise"),
+    ("-E resize=BLOCKS", "size up to which the file system can grow online"),
+    ("-E stride=N,stripe_width=N", "blocks of a RAID's chunk and stripe"),
+    ("-M DIRECTORY", "last mount point"),
+    ("-e BEHAVIOUR", "on errors: continue, remount-ro, panic"),
+];
+
+/// Options that have a value of their own.
+const WITH_VALUE: &str = "LUmiNTbIJGOEMetgCrodlz";
+/// Options of mke2fs that change nothing here: a new file, laid at once.
+const WITHOUT_EFFECT: &str = "FqvKDj";
+
+/// Parses a command line.
+pub(super) fn parse(arguments: &[String]) -> Result<Options, Refusal> {
+    let mut options = Options::default();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let mut letters = argument.strip_prefix('-').unwrap_or("").chars();
+        let Some(letter) = letters.next() else {
+            return Err(invalid(format!("an argument that is no option: {argument}")));
+        };
+        let rest = letters.as_str();
+        if WITH_VALUE.contains(letter) {
+            let mut next = || arguments.next().map(String::as_str);
+            let value = if rest.is_empty() { next() } else { Some(rest) };
+            let value = value.ok_or_else(|| invalid(format!("an option without its value: -{letter}")))?;
+            options.set(letter, value)?;
+        } else if !argument[1..].chars().all(|letter| WITHOUT_EFFECT.contains(letter)) {
+            let known = HELP.iter().map(|(option, _)| *option).collect::<Vec<_>>().join("; ");
+            return Err(invalid(format!("an unknown option: {argument}")).hint(format!("known are: {known}")));
+        }
+    }
+    Ok(options)
+}
+
+impl Options {
+    /// Blocks reserved for root.
+    pub(super) fn reserved_blocks(&self, blocks: u32) -> u64 {
+        u64::from(blocks) * u64::from(self.reserved) / 10_000
+    }
+
+    fn set(&mut self, letter: char, value: &str) -> Result<(), Refusal> {
+        let option = format!("-{letter}");
+        match letter {
+            'L' => self.label = text(&option, value, 16)?,
+            'M' => self.last_mounted = text(&option, value, 63)?,
+            'U' => self.uuid = Some(uuid(&option, value)?),
+            'm' => self.reserved = percent(&option, value)?,
+            'i' => self.inodes = Inodes::Ratio(number(&option, value, 1024, 64 << 20)?),
+            'N' => self.inodes = Inodes::Count(number(&option, value, 16, u32::MAX)?),
+            'T' => self.inodes = Inodes::Ratio(ratio_of_type(value)?),
+            'b' => same(&option, value, BLOCK)?,
+            'I' => same(&option, value, INODE_SIZE as u64)?,
+            'g' => same(&option, value, super::BLOCKS_PER_GROUP.into())?,
+            'r' => same(&option, value, 1)?,
+            'G' => self.flex = power_of_two(&option, value)?,
+            'J' => return each(value, |key, value| self.journal_option(key, value)),
+            'E' => return each(value, |key, value| self.extended_option(key, value)),
+            'O' => return value.split(',').try_for_each(|feature| self.feature(feature)),
+            't' if value == "ext4" => {}
+            'e' => self.errors = errors(value)?,
+            'o' if value.eq_ignore_ascii_case("linux") => {}
+            _ => return Err(unsupported(format!("{option} {value}"))),
+        }
+        Ok(())
+    }
+
+    fn journal_option(&mut self, key: &str, value: Option<&str>) -> Result<(), Refusal> {
+        match (key, value) {
+            ("size", Some(mebibytes)) => {
+                let blocks_per_mib = (1 << 20) / BLOCK as u32;
+                self.journal = Journal::Blocks(number("-J size", mebibytes, 4, 40_000)? * blocks_per_mib);
+                Ok(())
+            }
+            _ => Err(unsupported(format!("-J {key}"))),
+        }
+    }
+
+    fn extended_option(&mut self, key: &str, value: Option<&str>) -> Result<(), Refusal> {
+        let option = format!("-E {key}");
+        match (key, value) {
+            ("hash_seed", Some(seed)) => self.hash_seed = Some(uuid(&option, seed)?),
+            ("resize", Some(blocks)) => self.resize = Some(number(&option, blocks, 1, u32::MAX)?.into()),
+            ("stride", Some(blocks)) => self.stride = number(&option, blocks, 1, 0xFFFF)? as u16,
+            ("stripe_width" | "stripe-width", Some(blocks)) => {
+                self.stripe_width = number(&option, blocks, 1, u32::MAX)?;
+            }
+            ("desc_size" | "desc-size", Some(bytes)) => same(&option, bytes, 64)?,
+            ("revision", Some(revision)) => same(&option, revision, 1)?,
+            // All tables are zero from the start, and nothing is discarded in a new file.
+            ("discard" | "nodiscard", None) => {}
+            (
+                "lazy_itable_init" | "lazy_journal_init" | "assume_storage_prezeroed",
+                None | Some("0" | "1"),
+            ) => {}
+            _ => return Err(unsupported(option)),
+        }
+        Ok(())
+    }
+
+    fn feature(&mut self, feature: &str) -> Result<(), Refusal> {
+        let (name, on) = match feature.strip_prefix(['^', '-']) {
+            Some(name) => (name, false),
+            None => (feature.strip_prefix('+').unwrap_or(feature), true),
+        };
+        match (name, on) {
+            ("has_journal", false) => self.journal = Journal::None,
+            ("has_journal", true) if self.journal == Journal::None => self.journal = Journal::Default,
+            ("has_journal", true) => {}
+            ("resize_inode", on) => self.resize_inode = on,
+            ("dir_index", on) => self.dir_index = on,
+            ("dir_nlink", on) => self.dir_nlink = on,
+            ("huge_file", on) => self.huge_file = on,
+            ("metadata_csum_seed", on) => self.csum_seed = on,
+            (name, true) if ALWAYS.contains(&name) => {}
+            (name, false) if NEVER.contains(&name) => {}
+            (name, _) if ALWAYS.contains(&name) || NEVER.contains(&name) => {
+                return Err(unsupported(format!("-O {feature}")));
+            }
+            _ => return Err(invalid(format!("an unknown feature: {feature}"))),
+        }
+        Ok(())
+    }
+}
+
+/// Features of everything that we lay.
+const ALWAYS: &[&str] = &[
+    "ext_attr",
+    "filetype",
+    "extent",
+    "extents",
+    "64bit",
+    "flex_bg",
+    "sparse_super",
+    "large_file",
+    "extra_isize",
+    "metadata_csum",
+];
+
+/// Features that mke2fs knows and we do not lay.
+const NEVER: &[&str] = &[
+    "bigalloc",
+    "casefold",
+    "ea_inode",
+    "encrypt",
+    "fast_commit",
+    "inline_data",
+    "journal_dev",
+    "large_dir",
+    "meta_bg",
+    "mmp",
+    "orphan_file",
+    "project",
+    "quota",
+    "read-only",
+    "shared_blocks",
+    "snapshot",
+    "sparse_super2",
+    "stable_inodes",
+    "uninit_bg",
+    "uninit_groups",
+    "verity",
+];
+
+fn each(list: &str, mut set: impl FnMut(&str, Option<&str>) -> Result<(), Refusal>) -> Result<(), Refusal> {
+    list.split(',').filter(|item| !item.is_empty()).try_for_each(|item| match item.split_once('=') {
+        Some((key, value)) => set(key, Some(value)),
+        None => set(item, None),
+    })
+}
+
+fn text(option: &str, value: &str, most: usize) -> Result<String, Refusal> {
+    match value.len() {
+        len if len > most || value.contains('\0') => {
+            Err(invalid(format!("{option} of {len} bytes: at most {most}")))
+        }
+        _ => Ok(value.to_owned()),
+    }
+}
+
+fn uuid(option: &str, value: &str) -> Result<Uuid, Refusal> {
+    match value {
+        "random" | "time" => Err(invalid(format!("{option} {value}: an image is the same every time"))
+            .hint("leave it out: ids are derived from the seed")),
+        "clear" | "null" => Ok(Uuid::nil()),
+        _ => Uuid::try_parse(value).map_err(|_| invalid(format!("{option}: no UUID: {value}"))),
+    }
+}
+
+fn number(option: &str, value: &str, least: u32, most: u32) -> Result<u32, Refusal> {
+    let number: Option<u32> = value.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| invalid(format!("{option}: not a number from {least} to {most}: {value}")))
+}
+
+fn same(option: &str, value: &str, only: u64) -> Result<(), Refusal> {
+    match value.parse() {
+        Ok(number) if only == number => Ok(()),
+        Ok::<u64, _>(_) => {
+            Err(unsupported(format!("{option} {value}")).hint(format!("the one value is: {only}")))
+        }
+        Err(_) => Err(invalid(format!("{option}: not a number: {value}"))),
+    }
+}
+
+fn power_of_two(option: &str, value: &str) -> Result<u32, Refusal> {
+    match number(option, value, 16, 1 << 16)? {
+        number if number.is_power_of_two() => Ok(number),
+        _ => Err(invalid(format!("{option}: not a power of two: {value}"))),
+    }
+}
+
+/// Hundredths of a percent.
+fn percent(option: &str, value: &str) -> Result<u32, Refusal> {
+    let (whole, part) = value.split_once('.').unwrap_or((value, "0"));
+    let digits =
+        |text: &str| !text.is_empty() && text.len() < 10 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parsed = (digits(whole) && digits(part)).then(|| {
+        let hundredths: u32 = format!("{part:0<2}")[..2].parse().expect("two digits");
+        whole.parse::<u32>().expect("fewer than ten digits").saturating_mul(100).saturating_add(hundredths)
+    });
+    parsed
+        .filter(|&hundredths| hundredths <= 5000)
+        .ok_or_else(|| invalid(format!("{option}: not a percentage from 0 to 50: {value}")))
+}
+
+fn ratio_of_type(value: &str) -> Result<u32, Refusal> {
+    Ok(match value {
+        "default" => 16384,
+        "news" => 4096,
+        "big" => 32768,
+        "huge" => 65536,
+        "largefile" => 1 << 20,
+        "largefile4" => 4 << 20,
+        _ => return Err(unsupported(format!("-T {value}"))),
+    })
+}
+
+fn errors(value: &str) -> Result<u16, Refusal> {
+    Ok(match value {
+        "continue" => 1,
+        "remount-ro" => 2,
+        "panic" => 3,
+        _ => return Err(invalid(format!("-e: not continue, remount-ro or panic: {value}"))),
+    })
+}
+
+fn invalid(reason: String) -> Refusal {
+    refusal(RefusalKind::Invalid, "options", reason)
+}
+
+fn unsupported(what: String) -> Refusal {
+    refusal(RefusalKind::Unsupported, "options", format!("known to mke2fs and not supported: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<Options, Refusal> {
+        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_of_mke2fs_are_taken() {
+        let options =
+            parse_line("-F -q -t ext4 -Lroot -m 2.5 -N 5000 -b4096 -I 256 -J size=16 -E stride=4,nodiscard");
+        let options = options.expect("all known");
+        assert_eq!((options.label.as_str(), options.reserved), ("root", 250));
+        assert_eq!(options.inodes, Inodes::Count(5000));
+        assert_eq!((options.journal, options.stride), (Journal::Blocks(4096), 4));
+        let options =
+            parse_line("-O ^has_journal,^resize_inode,metadata_csum,^orphan_file -m 1").expect("all known");
+        assert_eq!((options.journal, options.resize_inode, options.reserved), (Journal::None, false, 100));
+        assert_eq!(parse_line("-O ^has_journal,has_journal").expect("known").journal, Journal::Default);
+    }
+
+    #[test]
+    fn the_rest_is_refused_by_name() {
+        for (line, named) in [
+            ("-b 1024", "-b 1024"),
+            ("-I 128", "-I 128"),
+            ("-t ext2", "-t ext2"),
+            ("-O bigalloc", "bigalloc"),
+            ("-O ^metadata_csum", "^metadata_csum"),
+            ("-O nonsense", "nonsense"),
+            ("-E nonsense=1", "-E nonsense"),
+            ("-E hash_seed=random", "random"),
+            ("-J device=/dev/sda", "-J device"),
+            ("-Z", "-Z"),
+            ("-L", "-L"),
+            ("-L seventeen-bytes-x", "-L"),
+            ("-m 51", "51"),
+            ("-m 5x", "5x"),
+            ("-m .", "."),
+            ("-G 24", "24"),
+            ("-T small", "small"),
+            ("image", "image"),
+        ] {
+            let refusal = parse_line(line).expect_err(line);
+            assert!(refusal.reason.contains(named), "{line}: {refusal}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What e2fsprogs and the kernel say of the ext4 images that we lay.
+#![allow(clippy::disallowed_methods)]
+
+mod kit;
+
+use kit::{Image, Sample, fsck, have, lay, lay_with};
+
+const MIB: u64 = 1 << 20;
+
+/// Lays a tree with options at a size, clean or poisoned, and lets e2fsck judge.
+fn check(name: &str, sample: &Sample, len: u64, options: &str) {
+    let laid = lay_with(sample, len, options)
+        .unwrap_or_else(|refusal| panic!("{name}: {refusal} {:?}", refusal.hint));
+    assert_eq!(laid.layout.len(), len, "{name}");
+    let again = lay_with(sample, len, options).expect("it was laid before");
+    assert!(laid.layout == again.layout, "{name}: two layouts differ");
+    for (kind, layout) in [("clean", laid.layout.clone()), ("poisoned", laid.layout.poisoned(0xF5))] {
+        let image = Image::write(&layout, &sample.contents);
+        fsck(&image.path, &format!("{name} ({kind}, {len} bytes)"));
+    }
+}
+
+#[test]
+fn e2fsck_finds_nothing() {
+    if !have("e2fsck_finds_nothing", "e2fsck") {
+        return;
+    }
+    for (len, options) in [
+        (2 * MIB, ""),
+        (8 * MIB, ""),
+        (64 * MIB, ""),
+        (64 * MIB + 12_288, "-O ^has_journal,^resize_inode -N 64"),
+        (300 * MIB, "-m 5 -O metadata_csum_seed -L label"),
+        (1 << 30, "-J size=64"),
+        (20 << 30, ""),
+        (20 << 30, "-E resize=1000000000"),
+    ] {
+        check(&format!("empty {options}"), &Sample::default(), len, options);
+    }
+    for (name, sample, len) in [
+        ("all kinds", kit::kinds(), 16 * MIB),
+        ("all kinds", kit::kinds(), 9 << 30),
+        ("40000 entries", kit::wide(40_000), 200 * MIB),
+        ("deep", kit::deep(400), 16 * MIB),
+        ("attributes", kit::attributes(), 32 * MIB),
+        ("holes", kit::holes(), 64 * MIB),
+        ("1000 subdirectories", kit::subdirectories(1000), 64 * MIB),
+        ("65000 subdirectories", kit::subdirectories(65_000), 512 * MIB),
+    ] {
+        check(name, &sample, len, "");
+    }
+    check("40000 entries, linear", &kit::wide(40_000), 200 * MIB, "-O ^dir_index");
+}
+
+#[test]
+fn nothing_is_lost() {
+    let _ = lay(&kit::kinds(), 16 * MIB);
+}
