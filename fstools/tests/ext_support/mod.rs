@@ -89,7 +89,8 @@ pub fn kinds() -> Sample {
     sample.content(ROOT, &odd[..254], noise(8, 10));
     sample.content(ROOT, b"\xff\xfe not utf-8 \x80", noise(9, 10));
     for len in [1, 58, 59, 60, 61, 4094, 4095] {
-        sample.add(dir, format!("link-{len:04}"), Kind::Symlink(vec![b'x'; len].into()));
+        let target: Vec<u8> = (0..len).map(|at| if at % 100 == 99 { b'/' } else { b'x' }).collect();
+        sample.add(dir, format!("link-{len:04}"), Kind::Symlink(target.into()));
     }
     let special = sample.directory(ROOT, "special");
     sample.add(special, "fifo", Kind::Fifo);
