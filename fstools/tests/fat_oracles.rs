@@ -1,5 +1,5 @@
 //! Other people's programs and crates read what we write, and we read what they write.
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod fat_support;
 

@@ -4,7 +4,6 @@
 //! FAT12. The cluster size is the table's; smaller ones follow as second choices for trees of many small files. Strict
 //! readers tell the types apart by the number of clusters, and some of them are off by a few: [`MARGIN`] stays away.
 
-use diskwright_formats::bytes::align_up;
 use std::ops::RangeInclusive;
 
 use super::disk::{ENTRY_LEN, FIRST_CLUSTER};
@@ -174,6 +173,11 @@ impl Shape {
         self.data_start() + u64::from(cluster - FIRST_CLUSTER) * self.cluster_len()
     }
 
+    /// Sectors up to the end of the last cluster.
+    fn end(&self) -> u64 {
+        self.cluster_start(self.clusters_end()) / u64::from(self.sector_size)
+    }
+
     /// Where the entry of a cluster starts in the first FAT; FAT12 entries may start in the middle of that byte.
     pub(super) fn entry_start(&self, cluster: u32) -> u64 {
         self.fat_start(0) + u64::from(cluster) * u64::from(self.fat.bits()) / 8
@@ -243,8 +247,8 @@ impl Wishes {
             clusters if written.contains(&clusters) => Some(shape),
             clusters if clusters > *written.end() && clusters < written.end() + 1 + 2 * MARGIN => {
                 let clusters = *written.end();
-                let end = shape.cluster_start(FIRST_CLUSTER + clusters);
-                Some(Shape { clusters, sectors: (end / u64::from(sector_size)) as u32, ..shape })
+                let shape = Shape { clusters, ..shape };
+                Some(Shape { sectors: shape.end() as u32, ..shape })
             }
             _ => None,
         }
@@ -253,28 +257,25 @@ impl Wishes {
     /// The shape with as many clusters as fit, whatever their number; `None` when not even one fits.
     fn shape(&self, fat: FatType, sectors_per_cluster: u32, sectors: u64, sector_size: u32) -> Option<Shape> {
         let with = |clusters: u32| self.with_clusters(fat, sectors_per_cluster, clusters, sector_size);
-        let end = |clusters: u32| {
-            with(clusters).map(|shape| shape.cluster_start(shape.clusters_end()) / u64::from(sector_size))
-        };
-        let fits = |clusters: u32| end(clusters).is_some_and(|end| end <= sectors);
+        let fits = |clusters: u32| with(clusters).end() <= sectors;
         // Fewer sectors than clusters never do; FAT16 and FAT12 count one border further, to know that they are over it.
-        let most =
-            (sectors / u64::from(sectors_per_cluster)).min(u64::from(fat.clusters().end() + 2 * MARGIN));
-        let clusters = last(most as u32, fits).filter(|&clusters| clusters > 0)?;
+        let most = sectors / u64::from(sectors_per_cluster);
+        let most = most.min(u64::from(fat.clusters().end() + 2 * MARGIN)) as u32;
+        let shape = with(last(most, fits).filter(|&clusters| clusters > 0)?);
         // Where one more cluster needs one more FAT sector, there may be room for a cluster that has no entry: the file
         // system ends before it, so that readers do not count it.
-        let sectors = sectors.min(end(clusters)? + u64::from(sectors_per_cluster) - 1);
-        with(clusters).map(|shape| Shape { sectors: sectors as u32, ..shape })
+        let sectors = sectors.min(shape.end() + u64::from(sectors_per_cluster) - 1);
+        Some(Shape { sectors: sectors as u32, ..shape })
     }
 
-    /// The shape of so many clusters, with no sector behind them. `None`: its start is no 32-bit number.
+    /// The shape of so many clusters; its number of sectors is not set.
     fn with_clusters(
         &self,
         fat: FatType,
         sectors_per_cluster: u32,
         clusters: u32,
         sector_size: u32,
-    ) -> Option<Shape> {
+    ) -> Shape {
         let entries = u64::from(FIRST_CLUSTER + clusters) * u64::from(fat.bits());
         let fat_sectors = entries.div_ceil(8 * u64::from(sector_size)) as u32;
         let is_32 = fat == FatType::Fat32;
@@ -294,10 +295,10 @@ impl Wishes {
         // The data starts at a multiple of the cluster size: reserved sectors fill up to it.
         let start = shape.data_start();
         let rest = match self.align && self.reserved.is_none() {
-            true => align_up(start, shape.cluster_len())? - start,
+            true => start.next_multiple_of(shape.cluster_len()) - start,
             false => 0,
         };
-        Some(Shape { reserved: shape.reserved + (rest / u64::from(sector_size)) as u32, ..shape })
+        Shape { reserved: shape.reserved + (rest / u64::from(sector_size)) as u32, ..shape }
     }
 
     /// Numbers of sectors at which [`Wishes::shapes`] may start to choose otherwise, ascending. Between two of them the
@@ -312,12 +313,9 @@ impl Wishes {
             for spc in self.cluster_sizes(sector_size) {
                 let written = fat.written();
                 let borders = [*written.start(), written.end() + 1 + 2 * MARGIN];
-                steps.extend(borders.map(|border| {
-                    let reaches = |sectors| {
-                        self.shape(fat, spc, sectors, sector_size).is_some_and(|s| s.clusters >= border)
-                    };
-                    first(1..MOST_SECTORS + 1, reaches)
-                }));
+                steps.extend(
+                    borders.map(|clusters| self.with_clusters(fat, spc, clusters, sector_size).end()),
+                );
             }
         }
         steps.retain(|&step| step <= MOST_SECTORS + 1);

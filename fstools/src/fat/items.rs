@@ -96,20 +96,28 @@ impl Demand {
         Demand { clusters, root_slots, free }
     }
 
+    /// Clusters of the tree.
     pub(super) fn clusters(&self, shape: &Shape) -> u64 {
         let log = (shape.cluster_len() / 512).ilog2() as usize;
         let root = match shape.fat {
             FatType::Fat32 => shape.clusters_for(self.root_slots * ENTRY_LEN).max(1),
             _ => 0,
         };
-        (self.clusters[log] + root).saturating_add(shape.clusters_for(self.free))
+        self.clusters[log] + root
     }
 
     pub(super) fn root_fits(&self, shape: &Shape) -> bool {
         shape.fat == FatType::Fat32 || self.root_slots <= u64::from(shape.root_entries)
     }
 
-    pub(super) fn fits(&self, shape: &Shape) -> bool {
+    /// Whether there is room for the tree.
+    pub(super) fn holds(&self, shape: &Shape) -> bool {
         self.root_fits(shape) && self.clusters(shape) <= u64::from(shape.clusters)
+    }
+
+    /// Whether enough is free beside it.
+    pub(super) fn fits(&self, shape: &Shape) -> bool {
+        let free = shape.clusters_for(self.free);
+        self.holds(shape) && self.clusters(shape).saturating_add(free) <= u64::from(shape.clusters)
     }
 }

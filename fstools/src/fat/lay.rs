@@ -11,6 +11,7 @@ use crate::tree::{Data, Kind, Time, Tree};
 use diskwright_formats::fault::{Refusal, RefusalKind};
 use diskwright_formats::identity::Identity;
 use diskwright_formats::layout::{Bytes, Extent, Layout, Source, What};
+use std::ops::Range;
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -47,7 +48,7 @@ impl Filesystem for Fat {
         let items = items(tree, self.label.is_some())?;
         let demand = Demand::new(&items, 0);
         let shapes = self.wishes.shapes(len / u64::from(sector_size), sector_size);
-        let Some(shape) = shapes.iter().find(|shape| demand.fits(shape)) else {
+        let Some(shape) = shapes.iter().find(|shape| demand.holds(shape)) else {
             return Err(self.does_not_fit(shapes.last(), &demand, len, sector_size));
         };
         let volume = Volume { options: self, identity, shape, hidden };
@@ -63,15 +64,14 @@ impl Fat {
     /// One sector more than the largest length that is too small.
     fn smallest(&self, demand: &Demand, sector_size: u32) -> Result<u64, Refusal> {
         let shapes = |sectors| self.wishes.shapes(sectors, sector_size);
-        let fits = |sectors| shapes(sectors).iter().any(|shape| demand.fits(shape));
         let steps = self.wishes.steps(sector_size);
         // From the longest to the shortest piece between two steps, until one holds a length that is too small.
-        let pieces = steps.windows(2).map(|pair| (pair[0], pair[1])).rev();
+        let pieces = steps.windows(2).map(|pair| pair[0]..pair[1]).rev();
         let mut least = None;
-        for (start, end) in pieces.skip_while(|&(start, _)| shapes(start).is_empty()) {
-            let fitting = first(start..end, fits);
-            least = if fitting < end { Some(fitting) } else { least };
-            if fitting > start {
+        for piece in pieces.skip_while(|piece| shapes(piece.start).is_empty()) {
+            let fitting = self.smallest_of(piece.clone(), demand, sector_size);
+            least = if fitting < piece.end { Some(fitting) } else { least };
+            if fitting > piece.start {
                 break;
             }
         }
@@ -81,6 +81,23 @@ impl Fat {
             (None, Some(shape)) => Err(self.never_fits(&shape, demand)),
             (None, None) => Err(refusal(RefusalKind::Invalid, "", "no length goes with these options")),
         }
+    }
+
+    /// The number of sectors from which on all to the end of `piece` hold the tree; the end if none does. Everywhere in
+    /// the piece there are the same shapes to choose from, and the tree gets the first that it fits.
+    fn smallest_of(&self, piece: Range<u64>, demand: &Demand, sector_size: u32) -> u64 {
+        let mut end = piece.end;
+        for choice in 0..self.wishes.shapes(piece.start, sector_size).len() {
+            let shape = |sectors| self.wishes.shapes(sectors, sector_size).into_iter().nth(choice);
+            let chosen =
+                first(piece.start..end, |sectors| shape(sectors).is_some_and(|shape| demand.holds(&shape)));
+            let fits = first(chosen..end, |sectors| shape(sectors).is_some_and(|shape| demand.fits(&shape)));
+            end = fits;
+            if fits > chosen {
+                break; // with one sector less this shape is chosen, and leaves too little free
+            }
+        }
+        end
     }
 
     /// Why the tree fits no length: `shape` is the largest.

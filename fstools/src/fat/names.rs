@@ -241,12 +241,12 @@ mod tests {
 
     #[test]
     fn numbers_grow_and_never_repeat() {
-        let names: Vec<String> = (0..30_000).map(|n| format!("some file number {n:05}.data")).collect();
+        let names: Vec<String> = (0..15_000).map(|n| format!("some file number {n:05}.data")).collect();
         let names: Vec<&str> = names.iter().map(|name| &**name).collect();
         let short = short_names(&names);
         assert_eq!(short.iter().collect::<BTreeSet<_>>().len(), short.len());
         assert_eq!((&*short[8], &*short[9], &*short[99]), ("SOMEFI~9DAT", "SOMEF~10DAT", "SOME~100DAT"));
-        assert_eq!(&*short[29_999], "SO~30000DAT");
+        assert_eq!(&*short[14_999], "SO~15000DAT");
     }
 
     #[test]

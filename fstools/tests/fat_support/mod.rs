@@ -1,5 +1,6 @@
 //! What the tests of FAT share: trees, images, tools.
 #![allow(dead_code)] // each test file uses a part of it
+#![allow(clippy::unwrap_used)]
 
 use diskwright_formats::bytes::escaped;
 use diskwright_formats::fault::Refusal;
@@ -81,7 +82,7 @@ impl Sample {
         let mut bytes = vec![0; HOLE_WINDOW as usize];
         bytes.extend(noise(path, 1000));
         let end = bytes.len() as u64;
-        let data = self.add_content(bytes, Some(Box::from([HOLE_WINDOW..end])));
+        let data = self.add_content(bytes, Some(std::iter::once(HOLE_WINDOW..end).collect()));
         self.put(path, Kind::File(data));
         self
     }
