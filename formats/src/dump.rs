@@ -9,7 +9,10 @@ const LONGEST_LOOK: u64 = 64 << 20;
 
 /// What the bytes of an image are, collected in any order.
 #[derive(Default)]
-pub struct Tiles(Vec<Tile>);
+pub struct Tiles {
+    tiles: Vec<Tile>,
+    grounds: Vec<Tile>,
+}
 
 struct Tile {
     start: u64,
@@ -21,26 +24,61 @@ impl Tiles {
     /// Bytes `start .. start + len` are `text`. In a sound image no two tiles meet. Runs of no bytes say nothing.
     pub fn add(&mut self, start: u64, len: u64, text: impl Into<String>) {
         if len > 0 {
-            self.0.push(Tile { start, len, text: text.into() });
+            self.tiles.push(Tile { start, len, text: text.into() });
+        }
+    }
+
+    /// Where no tile says more, bytes `start .. start + len` are `text`: the table around its entries.
+    pub fn around(&mut self, start: u64, len: u64, text: impl Into<String>) {
+        if len > 0 {
+            self.grounds.push(Tile { start, len, text: text.into() });
         }
     }
 
     /// Writes a line a tile, in order, cut to the image: start, length, text. What no tile covers is `unused`, what
     /// two cover is marked.
     pub fn write(mut self, image: &dyn ReadAt, out: &mut dyn fmt::Write) -> Result<(), Damage> {
-        self.0.sort_by_key(|tile| tile.start);
+        self.tiles.sort_by_key(|tile| tile.start);
+        self.grounds.sort_by_key(|tile| tile.start);
+        let mut grounds = self.grounds.as_slice();
         let mut at = 0;
-        for Tile { start, len, text } in self.0.iter().filter(|tile| tile.start < image.len()) {
-            unused(image, at, *start, out)?;
+        for Tile { start, len, text } in self.tiles.iter().filter(|tile| tile.start < image.len()) {
+            gap(image, &mut grounds, at, *start, out)?;
             let len = (*len).min(image.len() - start);
             let again = if *start < at { " (overlaps)" } else { "" };
             line(out, *start, len, format_args!("{text}{again}"))?;
             at = at.max(start + len);
         }
-        unused(image, at, image.len(), out)
+        gap(image, &mut grounds, at, image.len(), out)
     }
 }
 
+/// Bytes between two tiles: grounds, and what is left.
+fn gap(
+    image: &dyn ReadAt,
+    grounds: &mut &[Tile],
+    start: u64,
+    end: u64,
+    out: &mut dyn fmt::Write,
+) -> Result<(), Damage> {
+    let mut at = start;
+    while let Some((ground, rest)) = grounds.split_first().filter(|(ground, _)| ground.start < end) {
+        let ground_end = ground.start.saturating_add(ground.len);
+        let (from, to) = (ground.start.max(at), ground_end.min(end));
+        if from < to {
+            unused(image, at, from, out)?;
+            line(out, from, to - from, format_args!("{}", ground.text))?;
+            at = to;
+        }
+        if ground_end > end {
+            break; // the rest of it lies behind the next tile
+        }
+        *grounds = rest;
+    }
+    unused(image, at, end, out)
+}
+
+/// Bytes that nothing claims.
 fn unused(image: &dyn ReadAt, start: u64, end: u64, out: &mut dyn fmt::Write) -> Result<(), Damage> {
     let len = match end.checked_sub(start) {
         None | Some(0) => return Ok(()),
@@ -89,15 +127,21 @@ mod tests {
         tiles.add(7, 2, "both");
         tiles.add(20, 0, "nothing");
         tiles.add(95, 10, "cut");
+        tiles.around(48, 20, "table");
+        tiles.around(90, 2, "small");
         let mut out = String::new();
         tiles.write(&image, &mut out).unwrap();
         let lines: Vec<&str> = out.lines().map(str::trim_start).collect();
         let expected = [
             "0              8 early",
             "7              2 both (overlaps)",
-            "9             41 unused, zero",
+            "9             39 unused, zero",
+            "48              2 table",
             "50             10 late",
-            "60             35 unused, zero",
+            "60              8 table",
+            "68             22 unused, zero",
+            "90              2 small",
+            "92              3 unused, zero",
             "95              5 cut",
         ];
         assert_eq!(lines, expected);

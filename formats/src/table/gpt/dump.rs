@@ -81,10 +81,8 @@ fn table(sectors: Sectors<'_>, copy: &Copy, tiles: &mut Tiles) {
     field(offset_of!(Header, size_of_partition_entry), 4, format!("entry size {size}"));
     let crc = header.partition_entry_array_crc32;
     field(offset_of!(Header, partition_entry_array_crc32), 4, format!("entries crc32 {crc:08x}"));
-    field(92, u64::from(sectors.size) - 92, "rest of the sector".to_owned());
-    let mut end = *array_at;
+    tiles.around(*at, sectors.size.into(), format!("{name} header: rest of the sector"));
     for (slot, at, entry) in copy.entries() {
-        tiles.add(end, at - end, format!("{name} entries: not in use"));
         let type_guid = Uuid::from(entry.type_guid);
         let text = format!(
             "{name} entries: {}: type {} {type_guid}, guid {}, lba {} to {}, attributes {:#x}",
@@ -96,8 +94,6 @@ fn table(sectors: Sectors<'_>, copy: &Copy, tiles: &mut Tiles) {
             entry.attributes
         );
         tiles.add(at, size.get().into(), text);
-        end = at + u64::from(size.get());
     }
-    let array_end = array_at + copy.array.len() as u64;
-    tiles.add(end, array_end - end, format!("{name} entries: not in use"));
+    tiles.around(*array_at, copy.array.len() as u64, format!("{name} entries: not in use"));
 }
