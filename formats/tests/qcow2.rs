@@ -30,6 +30,11 @@ const CLUSTER_SIZES: [u64; 5] = [512, 4096, 64 << 10, 256 << 10, 2 << 20];
 
 /// Contents that every guest here may use.
 fn contents() -> Memory {
+    static CONTENTS: std::sync::LazyLock<Memory> = std::sync::LazyLock::new(some_contents);
+    CONTENTS.clone()
+}
+
+fn some_contents() -> Memory {
     let content = |seed: u64| {
         let mut numbers = Numbers(seed);
         Bytes::from((0..1 << 20).map(|_| numbers.below(255) as u8 + 1).collect::<Vec<u8>>())
