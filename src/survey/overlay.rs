@@ -7,8 +7,8 @@ use diskwright_formats::layout::ContentId;
 use diskwright_fstools::tree::{Data, Kind, Meta, Node, NodeId, ROOT, Step, Tree};
 
 /// Lays `top` over `base`, as `cp -a top/. base/` would: files of `top` take the place of what has their name,
-/// directories merge and take the owner, mode, time and attributes that they have in `top`, hard links within `top` stay.
-/// Nothing is deleted from `base`.
+/// directories merge and take the owner, mode and time that they have in `top` and add its attributes to their own, hard
+/// links within `top` stay. Nothing is deleted from `base`.
 ///
 /// Refused, as by `cp`: a directory in the place of a file or symlink, and the reverse.
 pub fn overlay(base: Survey, top: Survey) -> Result<Survey, Refusal> {
@@ -33,9 +33,8 @@ fn place(
     placed: &[Option<NodeId>],
 ) -> Result<NodeId, Refusal> {
     let node = top.node(step.node);
-    let meta = Meta { xattrs: tree.intern(top.xattrs(node.meta.xattrs).clone()), ..node.meta };
     if step.node == ROOT {
-        *tree.meta_mut(ROOT) = meta;
+        merge(tree, ROOT, top, node);
         return Ok(ROOT);
     }
     let parent = placed[step.parent.0 as usize].expect("a walk names the directory before what is in it");
@@ -44,7 +43,7 @@ fn place(
     if let Some(old) = tree.child(parent, name) {
         match (matches!(tree.node(old).kind, Kind::Directory(_)), is_directory) {
             (true, true) => {
-                *tree.meta_mut(old) = meta;
+                merge(tree, old, top, node);
                 return Ok(old);
             }
             (false, false) => {
@@ -64,7 +63,16 @@ fn place(
         }
         other => other.clone(),
     };
+    let meta = Meta { xattrs: tree.intern(top.xattrs(node.meta.xattrs).clone()), ..node.meta };
     tree.add(parent, name, Node { meta, kind })
+}
+
+/// Gives a directory what its namesake in `top` has.
+fn merge(tree: &mut Tree, directory: NodeId, top: &Tree, node: &Node) {
+    let mut xattrs = tree.xattrs(tree.node(directory).meta.xattrs).clone();
+    xattrs.extend(top.xattrs(node.meta.xattrs).clone());
+    let xattrs = tree.intern(xattrs);
+    *tree.meta_mut(directory) = Meta { xattrs, ..node.meta };
 }
 
 fn clash(step: &Step, old: &Node, new: &Node) -> Refusal {

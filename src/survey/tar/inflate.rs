@@ -71,7 +71,7 @@ pub(super) fn spool(input: &mut dyn Read, name: &str, work_dir: &Path) -> Result
     let mut head = Vec::new();
     (&mut *input).take(BLOCK).read_to_end(&mut head).map_err(failed)?;
     let coding = recognised(&head, name)?;
-    let mut input = BufReader::with_capacity(128 << 10, Cursor::new(head).chain(input));
+    let mut input = BufReader::with_capacity(128 << 10, Cursor::new(head).chain(Patient(input)));
     let mut spool = Spool { file: unnamed(work_dir)?, len: 0, name, work_dir };
     match coding {
         None => spool.fill(&mut input)?,
@@ -81,6 +81,20 @@ pub(super) fn spool(input: &mut dyn Read, name: &str, work_dir: &Path) -> Result
     }
     spool.file.set_len(spool.len).map_err(|error| spool.write_failed(error))?;
     Ok(Archive { file: spool.file, shown: name.to_owned(), stamp: None, len: spool.len })
+}
+
+/// Reads on when a signal came between: not every decoder does.
+struct Patient<'a>(&'a mut dyn Read);
+
+impl Read for Patient<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
 }
 
 struct Spool<'a> {
@@ -154,7 +168,6 @@ impl Spool<'_> {
                 match input.read(&mut buffer[len..]) {
                     Ok(0) => break,
                     Ok(more) => len += more,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => return Err(self.read_failed(error)),
                 }
             }

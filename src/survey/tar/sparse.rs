@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn maps() {
-        let table: &[(&[(u64, u64)], u64, Option<usize>)] = &[
+        let table: &[(&[Piece], u64, Option<usize>)] = &[
             (&[], 0, Some(0)),
             (&[(100, 0)], 0, Some(0)),
             (&[(0, 10), (20, 10), (100, 0)], 20, Some(2)),
