@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn records_that_lie() {
         let parse = |text: &[u8]| Records::default().parse(text);
-        assert_eq!(parse(b"11 path=ab\n12 mtime=1.5\n"), Ok(()));
+        assert_eq!(parse(b"11 path=ab\n13 mtime=1.5\n"), Ok(()));
         let lies: &[&[u8]] = &[
             b"x",
             b"11path=ab\n",
