@@ -18,6 +18,7 @@ pub const TARGETS: &[Target] = &[
     ("open_qcow2", |data| open::disk("qcow2", data)),
     ("open_ext", |data| open::filesystem("ext4", data)),
     ("open_fat", |data| open::filesystem("vfat", data)),
+    ("open_record", open::record),
     ("survey_tar", survey::tar),
     ("lay_gpt", lay::gpt),
     ("lay_qcow2", |data| lay::disk("qcow2", data)),

@@ -159,6 +159,11 @@ pub fn tables(_: &str) -> Vec<Base> {
 
 /// The first inputs of a corpus, the same on every run. For readers: every base as it is, and with one byte of its metadata changed. For writers: bytes.
 pub fn inputs(target: &str) -> Vec<Vec<u8>> {
+    if target == "open_record" {
+        let text = |holds| super::open::assert_recorded(&rich_tree(holds));
+        let texts = [text(Holds::All), text(Holds::NamesAndData)].into_iter();
+        return texts.chain((0..12).map(|n| noise(n, 40 << (n % 6)))).collect();
+    }
     if target.starts_with("open_") {
         let changed = |n: u8| vec![n, n.wrapping_mul(37), n, 0, 0, 1, 0xff];
         return (0..12).map(|n| vec![n]).chain((0..12).map(changed)).collect();

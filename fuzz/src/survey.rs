@@ -1,7 +1,8 @@
 //! The survey on hostile archives.
 
 use arbitrary::{Result, Unstructured};
-use diskwright::survey::{Options, Origin, Survey, SurveyError, survey};
+use super::open::assert_recorded;
+use diskwright::survey::{Options, Origin, Survey, survey, survey_stream};
 use diskwright_formats::layout::Contents;
 use diskwright_fstools::tree::{Data, Kind, NodeId};
 use std::io::Write;
@@ -22,15 +23,21 @@ pub fn tar(data: &[u8]) {
     let mut file = tempfile::NamedTempFile::new_in(&work_dir).expect("a temporary file");
     file.write_all(&archive).expect("room for a small file");
     let options = Options { epoch: EPOCH, owner: None, work_dir, threads: 1 };
-    match survey(&Origin::Tar(file.path().to_owned()), &options) {
-        Ok(survey) => assert_sound(&survey),
-        Err(SurveyError::Refused(refusal)) => assert!(!refusal.to_string().is_empty()),
-        Err(SurveyError::Io(error)) => assert!(!error.to_string().is_empty()),
-    }
+    let surveyed = survey(&Origin::Tar(file.path().to_owned()), &options);
+    let streamed = survey_stream(&mut &archive[..], "stream", &options);
+    assert_eq!(surveyed.is_ok(), streamed.is_ok(), "as a file and as a stream");
+    let [surveyed, streamed] = [surveyed, streamed].map(|survey| match survey {
+        Ok(survey) => Some(assert_sound(&survey)),
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            None
+        }
+    });
+    assert!(surveyed == streamed, "the same tree as a file and as a stream");
 }
 
-/// Times are not after the epoch, and every file has the bytes that its size says.
-fn assert_sound(survey: &Survey) {
+/// Times are not after the epoch, and every file has the bytes that its size says. Returns the record.
+fn assert_sound(survey: &Survey) -> Vec<u8> {
     let tree = &survey.tree;
     for node in (0..tree.nodes()).map(|id| tree.node(NodeId(id as u32))) {
         assert!(node.meta.mtime.sec <= EPOCH && node.meta.mode <= 0o7777, "{:?}", node.meta);
@@ -46,6 +53,7 @@ fn assert_sound(survey: &Survey) {
             content.close().expect("an unchanged source");
         }
     }
+    assert_recorded(tree)
 }
 
 /// An archive of headers with checksums that match, and anything else in them.
