@@ -7,11 +7,13 @@
 //! ```
 
 pub mod boot;
+pub mod build;
 pub mod cli;
 pub mod compose;
 pub mod describe;
 pub mod emit;
 pub mod inspect;
+pub mod lab;
 pub mod model;
 pub mod plan;
 pub mod report;

@@ -1,3 +1,5 @@
 //! Parse, call, exit code.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    diskwright::cli::run(std::env::args_os())
+}

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use rustix::ioctl;
+use rustix::thread::UnshareFlags;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -49,4 +50,14 @@ pub fn clone_range(
         ioctl::ioctl(to, call)
     };
     Ok(done?)
+}
+
+/// Moves this process into a user namespace of its own (unshare(2), `CLONE_NEWUSER`).
+///
+/// # Errors
+/// What the kernel says: forbidden (`EPERM`), or the process has more than one thread (`EINVAL`).
+pub fn unshare_user() -> io::Result<()> {
+    // SAFETY: the danger of unshare is `CLONE_FILES`, which makes descriptors of other threads mean something else;
+    // `CLONE_NEWUSER` alone touches no descriptor and no memory.
+    Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER) }?)
 }

@@ -190,7 +190,11 @@ pub fn record(data: &[u8]) {
     if let Ok(tree) = record::read(data) {
         let mut text = Vec::new();
         record::write(&tree, &mut text).expect("memory");
-        assert_eq!(text.escape_ascii().to_string(), data.escape_ascii().to_string(), "each tree has one text");
+        assert_eq!(
+            text.escape_ascii().to_string(),
+            data.escape_ascii().to_string(),
+            "each tree has one text"
+        );
     }
     let Ok(tree) = files::tree(&mut Unstructured::new(data), Holds::All) else { return };
     assert_recorded(&tree);

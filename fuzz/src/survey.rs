@@ -1,7 +1,7 @@
 //! The survey on hostile archives.
 
-use arbitrary::{Result, Unstructured};
 use super::open::assert_recorded;
+use arbitrary::{Result, Unstructured};
 use diskwright::survey::{Options, Origin, Survey, survey, survey_stream};
 use diskwright_formats::layout::Contents;
 use diskwright_fstools::tree::{Data, Kind, NodeId};

@@ -1,1 +1,94 @@
-//! Arguments, help, progress, printing. The only room that prints.
+//! Arguments, help, progress, printing. The only room that prints, reads the environment and measures time.
+
+mod args;
+mod check;
+mod create;
+mod doctor;
+mod fail;
+mod inspect;
+mod mkfs;
+mod plan;
+mod say;
+mod setting;
+mod timing;
+mod tree;
+
+use crate::emit;
+use args::{Cli, Command};
+use clap::{CommandFactory, FromArgMatches};
+use fail::{Code, Failure};
+use say::Voice;
+use setting::Setting;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs the program with these arguments (the first is its own name) and says how it ended.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::command().try_get_matches_from(arguments).and_then(|it| Cli::from_arg_matches(&it)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { Code::Usage as u8 } else { 0 };
+            // A closed pipe is the only way for this to fail.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let json = cli.common.json;
+    // A panic is a bug: said as one, with the code of one. Whatever was half written is cleaned up while it unwinds.
+    match std::panic::catch_unwind(|| dispatch(cli)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => {
+            if !failure.message.is_empty() {
+                say::failure(&failure, json);
+            }
+            ExitCode::from(failure.code as u8)
+        }
+        Err(_) => {
+            let failure = Failure::new(Code::Bug, "this is a bug of diskwright");
+            say::failure(&failure.hint("please report it with the command line and the lines above"), json);
+            ExitCode::from(Code::Bug as u8)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let voice = Voice::new(&cli.common);
+    if let Command::Probe = cli.command {
+        // Before any thread is started: the kernel asks for it.
+        return match crate::lab::enter_user_namespace() {
+            true => Ok(()),
+            false => Err(Failure::new(Code::Environment, "")),
+        };
+    }
+    let setting = Setting::new(&cli.common)?;
+    match cli.command {
+        Command::Create(args) => create::create(args, &setting, voice),
+        Command::Build(args) => create::build(args, &setting, voice),
+        Command::Plan(args) => plan::plan(args, &setting, voice),
+        Command::Mkfs(args) => mkfs::mkfs(args, &setting, voice),
+        Command::Tree(args) => tree::tree(&args, &setting, voice),
+        Command::Inspect(args) => inspect::inspect(&args, voice),
+        Command::Check(args) => check::check(&args, voice),
+        Command::Doctor => doctor::doctor(&setting, voice),
+        Command::Completions { shell } => completions(shell),
+        Command::Man { directory } => man(&directory),
+        Command::Probe => Ok(()),
+    }
+}
+
+/// How files are written, as far as every command does it the same way.
+fn emitting(setting: &Setting) -> emit::Options {
+    emit::Options { threads: setting.threads, sync: true, overwrite: false }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "diskwright", &mut script);
+    say::bytes(&script)
+}
+
+fn man(directory: &Path) -> Result<(), Failure> {
+    fs_err::create_dir_all(directory)?;
+    Ok(clap_mangen::generate_to(Cli::command(), directory)?)
+}

@@ -1,1 +1,6 @@
-//! Front-ends: a description becomes a Model with source spans.
+//! Front-ends: a description becomes a [`Model`](crate::model::Model) with source spans.
+
+mod diagnostic;
+pub mod kiwi;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Severity, SourceText, Span};

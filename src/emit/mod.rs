@@ -88,6 +88,11 @@ pub struct Written {
 
 /// Hears of progress, and may end it.
 pub trait Progress: Sync {
+    /// Work begins; it will [`advance`](Progress::advance) to `total` bytes if all goes well.
+    fn begin(&self, total: u64) {
+        let _ = total;
+    }
+
     /// `bytes` more of the [`total`] are done.
     fn advance(&self, bytes: u64);
 
@@ -118,6 +123,7 @@ pub fn emit(
     let plan = jobs::plan(outputs);
     let counters = Counters::default();
     let targets = target::create(outputs, options)?;
+    progress.begin(total(outputs));
     let sources = Sources::new(contents, &plan.shared, target::replaced(&targets), &counters);
     let work = Work { outputs, targets: &targets, sources: &sources, counters: &counters, progress };
     work::all(&work, &plan.jobs, options.threads)?;

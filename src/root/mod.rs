@@ -1,1 +1,126 @@
 //! Makes and finishes root trees.
+//!
+//! Only descriptions whose tree is their overlay are made yet: no package managers, no scripts. KIWI's overlay is the
+//! directory `root/` beside the description, else `root.tar.gz`; on top of it one directory for each selected profile,
+//! named like the profile (KIWI NG, `system/setup.py: import_overlay_files`).
+
+use crate::describe::Diagnostics;
+use crate::describe::kiwi::Description;
+use crate::model::Target;
+use crate::resolve::Resolved;
+use crate::survey::{self, Origin, Survey, SurveyError, overlay};
+use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
+use std::fmt;
+
+/// Scripts that run while a tree is prepared, in KIWI's order.
+const PREPARE_HOOKS: [&str; 2] = ["post_bootstrap.sh", "config.sh"];
+/// Scripts that run when an image is made of a tree.
+const CREATE_HOOKS: [&str; 1] = ["images.sh"];
+/// Scripts that run when the image is a disk.
+const DISK_HOOKS: [&str; 4] = ["edit_boot_config.sh", "pre_disk_sync.sh", "disk.sh", "edit_boot_install.sh"];
+
+/// What a tree is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// The tree is made from the description.
+    Build,
+    /// The tree is prepared already.
+    Create,
+}
+
+/// A tree that can be surveyed: layers, the lowest first.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// At least one.
+    pub layers: Vec<Layer>,
+}
+
+/// What is surveyed, and who owns it.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// Directory or tar.
+    pub origin: Origin,
+    /// Owner and group of everything, where the source does not count.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// Why there is no tree: everything that would have to be done and cannot be yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unprepared {
+    /// What the description asks for, with its place.
+    pub description: Diagnostics,
+    /// What lies beside it.
+    pub directory: Vec<Refusal>,
+}
+
+impl fmt::Display for Unprepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.description.fmt(f)?;
+        self.directory.iter().try_for_each(|refusal| writeln!(f, "{refusal}"))
+    }
+}
+
+impl std::error::Error for Unprepared {}
+
+/// The tree of a description that needs no packages: its overlay. In directories all belongs to 0:0; a tar keeps its
+/// owners.
+pub fn prepare(description: &Description, resolved: &Resolved) -> Result<Prepared, Unprepared> {
+    let mut directory = hooks(description, resolved, Task::Build);
+    let layers = layers(description, resolved);
+    if layers.is_empty() {
+        let spot = Spot::new("description", description.directory.join("root").display().to_string());
+        let reason =
+            "no overlay: a description without packages takes its tree from the directory root beside it";
+        directory.push(Refusal::new(RefusalKind::Missing, spot, reason));
+    }
+    if directory.is_empty() && resolved.needs.is_empty() {
+        return Ok(Prepared { layers });
+    }
+    let needs = Diagnostics::new(description.model.source.clone(), resolved.needs.clone());
+    Err(Unprepared { description: needs, directory })
+}
+
+fn layers(description: &Description, resolved: &Resolved) -> Vec<Layer> {
+    let at = |name: &str| description.directory.join(name);
+    let directory = |name: &str| {
+        let origin = Origin::Directory { path: at(name), record: None };
+        at(name).is_dir().then_some(Layer { origin, owner: Some((0, 0)) })
+    };
+    let tar = || {
+        let archive = at("root.tar.gz");
+        archive.is_file().then_some(Layer { origin: Origin::Tar(archive), owner: None })
+    };
+    // A profile named `root` is the overlay itself.
+    let profiles = resolved.profiles.iter().filter(|name| *name != "root");
+    let profiles = profiles.filter_map(|name| directory(name));
+    directory("root").or_else(tar).into_iter().chain(profiles).collect()
+}
+
+/// Surveys the layers, one over the other.
+pub fn survey(prepared: &Prepared, options: &survey::Options) -> Result<Survey, SurveyError> {
+    let one = |layer: &Layer| {
+        let owner = options.owner.or(layer.owner);
+        survey::survey(&layer.origin, &survey::Options { owner, ..options.clone() })
+    };
+    let mut layers = prepared.layers.iter();
+    let Some(first) = layers.next() else {
+        let reason = "no layers to survey";
+        return Err(SurveyError::Refused(Refusal::new(RefusalKind::Missing, Spot::new("tree", ""), reason)));
+    };
+    layers.try_fold(one(first)?, |base, layer| Ok(overlay(base, one(layer)?)?))
+}
+
+/// A refusal for each script beside the description that would have to run for `task`; none can run yet.
+pub fn hooks(description: &Description, resolved: &Resolved, task: Task) -> Vec<Refusal> {
+    let prepare = PREPARE_HOOKS.iter().filter(|_| task == Task::Build);
+    let is_disk = matches!(resolved.image.target, Target::Disk(_));
+    let disk = DISK_HOOKS.iter().filter(|_| is_disk);
+    let paths = prepare.chain(&CREATE_HOOKS).chain(disk).map(|name| description.directory.join(name));
+    let refusal = |path: std::path::PathBuf| {
+        let spot = Spot::new("description", path.display().to_string());
+        let reason = "a script that KIWI runs here, which is not supported yet";
+        let hint = "do what it does in the tree by other means, and take the script away";
+        Refusal::new(RefusalKind::Unsupported, spot, reason).hint(hint)
+    };
+    paths.filter(|path| path.exists()).map(refusal).collect()
+}

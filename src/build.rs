@@ -1,0 +1,143 @@
+//! The whole way from an image and a tree to files.
+
+use crate::compose::{Composed, compose};
+use crate::emit::{self, Calls, EmitError, Progress, Written};
+use crate::model::Image;
+use crate::plan::{Fit, fit, plan};
+use crate::survey::Survey;
+use diskwright_formats::fault::Refusal;
+use diskwright_formats::identity::Identity;
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+
+/// What is asked for.
+pub struct Request<'a> {
+    /// What is made.
+    pub image: &'a Image,
+    /// Ids and times; [`identity`] makes the default one.
+    pub identity: &'a Identity,
+    /// Where files appear.
+    pub directory: PathBuf,
+    /// Name of the only output, in the place of the planned name.
+    pub file: Option<String>,
+    /// How they are written.
+    pub emit: emit::Options,
+}
+
+/// A stage of the way, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Sizes are computed.
+    Fit,
+    /// File systems, table and containers are laid.
+    Compose,
+    /// Files are written.
+    Emit,
+}
+
+/// What was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// All numbers.
+    pub fit: Fit,
+    /// The files.
+    pub outputs: Vec<OutputReport>,
+    /// What it took.
+    #[serde(skip)]
+    pub calls: Calls,
+}
+
+/// A file that was written.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutputReport {
+    /// Its path.
+    pub path: PathBuf,
+    /// Row of the disk registry; `None`: a bare file system.
+    pub format: Option<String>,
+    /// Length in bytes.
+    pub len: u64,
+    /// Bytes that the host allocated for it.
+    pub allocated: u64,
+}
+
+/// Why nothing was made.
+#[derive(Debug)]
+pub enum BuildError {
+    /// Image or tree are refused.
+    Refused(Refusal),
+    /// Files could not be written, or sources not be read.
+    Emit(EmitError),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::Refused(refusal) => refusal.fmt(f),
+            BuildError::Emit(error) => write!(f, "{error:?}"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl From<Refusal> for BuildError {
+    fn from(refusal: Refusal) -> BuildError {
+        BuildError::Refused(refusal)
+    }
+}
+
+/// The identity of an image: from `seed`, else from the image itself.
+pub fn identity(image: &Image, seed: Option<&[u8]>, epoch: i64) -> Identity {
+    match seed {
+        Some(seed) => Identity::new(seed, epoch),
+        None => Identity::new(&image.seed(), epoch),
+    }
+}
+
+/// Everything but the writing: what `plan --root` prints, and what [`run`] writes.
+pub fn lay(
+    image: &Image,
+    identity: &Identity,
+    tree: diskwright_fstools::tree::Tree,
+    stage: &mut dyn FnMut(Stage),
+) -> Result<(Fit, Vec<Composed>), Refusal> {
+    let plan = plan(image, identity)?;
+    stage(Stage::Fit);
+    let mut fit = fit(&plan, tree)?;
+    stage(Stage::Compose);
+    let composed = compose(&mut fit, identity)?;
+    Ok((fit, composed))
+}
+
+/// Makes the files. `stage` hears of each stage when it begins.
+pub fn run(
+    request: &Request<'_>,
+    survey: Survey,
+    progress: &dyn Progress,
+    stage: &mut dyn FnMut(Stage),
+) -> Result<Report, BuildError> {
+    let Survey { tree, contents, .. } = survey;
+    let (fit, composed) = lay(request.image, request.identity, tree, stage)?;
+    stage(Stage::Emit);
+    let formats: Vec<Option<String>> = composed.iter().map(|one| one.format.clone()).collect();
+    let outputs = outputs(request, composed);
+    let (written, calls) =
+        emit::emit(&outputs, &contents, &request.emit, progress).map_err(BuildError::Emit)?;
+    let outputs = written.into_iter().zip(formats).map(|(written, format)| {
+        let Written { path, len, allocated } = written;
+        OutputReport { path, format, len, allocated }
+    });
+    Ok(Report { fit, outputs: outputs.collect(), calls })
+}
+
+fn outputs(request: &Request<'_>, composed: Vec<Composed>) -> Vec<emit::Output> {
+    let single = composed.len() == 1;
+    let name = |planned: String| request.file.clone().filter(|_| single).unwrap_or(planned);
+    let output = |one: Composed| {
+        let path = request.directory.join(name(one.file));
+        emit::Output { layout: one.layout, path }
+    };
+    composed.into_iter().map(output).collect()
+}

@@ -1,0 +1,301 @@
+//! The command line as plain data. Help, completions and man pages are made from this.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Builds disk images from KIWI descriptions and root trees: no root, no loop devices, no mounts, the same bytes every
+/// time.
+#[derive(Debug, Parser)]
+#[command(name = "diskwright", version, arg_required_else_help = true, max_term_width = 110)]
+#[command(after_help = "\
+Exit codes: 0 done; 1 the description, tree or image is refused; 2 wrong usage; 3 the host lacks something (space, a \
+tool); 4 a program that was run failed; 70 a bug of diskwright; 130 ended by a signal.
+
+Sizes: N with a unit (512M, 20G, 1048576), `min` (the smallest that holds the content), `min+N`, `min*P%`.")]
+pub(super) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+    /// What every command takes.
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// What every command takes.
+#[derive(Args, Debug)]
+pub(super) struct Common {
+    /// Results as JSON on standard output
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// No progress, no notes
+    #[arg(long, short, global = true)]
+    pub(super) quiet: bool,
+    /// Every id in the image is derived from this text [default: a digest of the resolved description]
+    #[arg(long, global = true, value_name = "TEXT", help_heading = "Reproducibility")]
+    pub(super) seed: Option<String>,
+    /// Latest time in the image, in seconds since 1970 [default: SOURCE_DATE_EPOCH, else the record's, else 1577836800]
+    #[arg(
+        long,
+        global = true,
+        value_name = "SECONDS",
+        help_heading = "Reproducibility",
+        allow_negative_numbers = true
+    )]
+    pub(super) epoch: Option<i64>,
+    /// Threads; the bytes do not depend on it [default: one a processor]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) threads: Option<u16>,
+    /// Where things that can be made again are kept [default: XDG_CACHE_HOME/diskwright]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) cache_dir: Option<PathBuf>,
+    /// Where spools of compressed archives are made [default: the output's directory, else TMPDIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) work_dir: Option<PathBuf>,
+    /// Time, bytes and calls of every stage on standard error
+    #[arg(long, global = true, value_name = "FORM", value_enum)]
+    pub(super) timings: Option<Timings>,
+}
+
+/// Forms of `--timings`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Timings {
+    /// One JSON object
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make images from a description and a root tree that is ready, or from a root tree alone
+    Create(Create),
+    /// Make images from a description that needs no packages: its tree is its overlay
+    Build(Build),
+    /// Show what would be made: partitions, sizes, ids, and why
+    Plan(Plan),
+    /// Make one file system image from a tree, with the options of its own mkfs
+    Mkfs(Mkfs),
+    /// Print a tree as text: every file with owner, mode, time, attributes (its record)
+    Tree(Tree),
+    /// Show what is in an image
+    Inspect(Inspect),
+    /// Check an image: container, partition table, file systems
+    Check(Check),
+    /// Say what this host offers, what is missing and what mends it
+    Doctor,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a directory
+    Man {
+        /// The directory
+        directory: PathBuf,
+    },
+    /// Make a user namespace and leave (a probe of `doctor`)
+    #[command(name = crate::lab::PROBE, hide = true)]
+    Probe,
+}
+
+/// Which part of a description.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Description")]
+pub(super) struct Selection {
+    /// A profile of the description; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(super) profile: Vec<String>,
+    /// The image type, where the description has several
+    #[arg(long = "type", value_name = "IMAGE")]
+    pub(super) image_type: Option<String>,
+    /// The description file, where its directory has several
+    #[arg(long, value_name = "FILE")]
+    pub(super) kiwi_file: Option<String>,
+}
+
+/// What replaces a description's values, or stands for them where there is none.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Image")]
+pub(super) struct Shape {
+    /// Size of the disk, or of the file system where that is all: N, min, min+N, min*P%
+    #[arg(long, value_name = "SIZE")]
+    pub(super) size: Option<String>,
+    /// File system of the root [default: ext4]
+    #[arg(long, value_name = "NAME")]
+    pub(super) fs: Option<String>,
+    /// Disk container; may be repeated: all are written from one reading [default: by the ending of the output, else raw]
+    #[arg(long, value_name = "NAME")]
+    pub(super) format: Vec<String>,
+    /// Label of the root file system
+    #[arg(long, value_name = "TEXT")]
+    pub(super) label: Option<String>,
+    /// Size of the EFI system partition
+    #[arg(long, value_name = "SIZE")]
+    pub(super) esp_size: Option<String>,
+    /// Kernel command line, without root=
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(super) cmdline: Option<String>,
+    /// The machine that the image is for [default: what the tree's loader says, else x86_64]
+    #[arg(long, value_name = "NAME")]
+    pub(super) arch: Option<String>,
+    /// Owner and group of every file, in the place of what the tree says
+    #[arg(long, value_name = "UID:GID", value_parser = owner)]
+    pub(super) owner: Option<(u32, u32)>,
+    /// Make no boot files, even where they are asked for
+    #[arg(long)]
+    pub(super) no_boot: bool,
+}
+
+/// `diskwright create`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Without a description: a GPT, an EFI system partition if the tree has systemd-boot, and an ext4 root with 20 % (at \
+least 256 MiB) of room; -o names the file, whose ending is the format.")]
+pub(super) struct Create {
+    /// Directory of the description, or its file
+    pub(super) description: Option<PathBuf>,
+    /// The root tree: a directory (with or without a record), a tar (plain, gz, zst, xz), or `-` for a tar on standard input
+    #[arg(long, value_name = "TREE")]
+    pub(super) root: OsString,
+    /// The record of the tree's directory [default: TREE.tree, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(super) record: Option<PathBuf>,
+    /// With a description: the directory for the results; without: the image file
+    #[arg(long, short, value_name = "PATH")]
+    pub(super) output: PathBuf,
+    /// Which part of the description.
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    /// What replaces its values.
+    #[command(flatten)]
+    pub(super) shape: Shape,
+    /// How results are written.
+    #[command(flatten)]
+    pub(super) writing: Writing,
+}
+
+/// `diskwright build`
+#[derive(Args, Debug)]
+pub(super) struct Build {
+    /// Directory of the description, or its file
+    pub(super) description: PathBuf,
+    /// The directory for the results
+    #[arg(long, short, value_name = "DIR")]
+    pub(super) output: PathBuf,
+    /// Which part of the description.
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    /// What replaces its values.
+    #[command(flatten)]
+    pub(super) shape: Shape,
+    /// How results are written.
+    #[command(flatten)]
+    pub(super) writing: Writing,
+}
+
+/// `diskwright plan`
+#[derive(Args, Debug)]
+pub(super) struct Plan {
+    /// Directory of the description, or its file
+    pub(super) description: Option<PathBuf>,
+    /// The root tree: with it, sizes are numbers; without, rules and bounds
+    #[arg(long, value_name = "TREE", required_unless_present = "description")]
+    pub(super) root: Option<OsString>,
+    /// The record of the tree's directory
+    #[arg(long, value_name = "FILE")]
+    pub(super) record: Option<PathBuf>,
+    /// Which part of the description.
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    /// What replaces its values.
+    #[command(flatten)]
+    pub(super) shape: Shape,
+}
+
+/// How results are written.
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Writing")]
+pub(super) struct Writing {
+    /// Replace results that exist
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Do not wait until the data is on the disk
+    #[arg(long)]
+    pub(super) no_sync: bool,
+    /// Do all but write: read, plan, lay, and say what would be written
+    #[arg(long, short = 'n')]
+    pub(super) dry_run: bool,
+}
+
+/// `diskwright mkfs`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example: diskwright mkfs ext4 --size min+64M TREE root.ext4 -L root -m 1
+
+Options behind the image are those of the file system's own mkfs; an option that would be ignored is refused by name.")]
+pub(super) struct Mkfs {
+    /// The file system
+    #[arg(value_name = "TYPE")]
+    pub(super) fs: String,
+    /// The tree: a directory, a tar, or `-`
+    pub(super) tree: OsString,
+    /// The image
+    pub(super) image: PathBuf,
+    /// Options of the file system's own mkfs
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTION")]
+    pub(super) options: Vec<String>,
+    /// The record of the tree's directory
+    #[arg(long, value_name = "FILE")]
+    pub(super) record: Option<PathBuf>,
+    /// N, min, min+N, min*P% [default: min plus 20 %, at least 256 MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(super) size: Option<String>,
+    /// Owner and group of every file
+    #[arg(long, value_name = "UID:GID", value_parser = owner)]
+    pub(super) owner: Option<(u32, u32)>,
+    /// Sector size of the disk it will lie on
+    #[arg(long, value_name = "BYTES", default_value_t = 512)]
+    pub(super) sector_size: u32,
+    /// How results are written.
+    #[command(flatten)]
+    pub(super) writing: Writing,
+}
+
+/// `diskwright tree`
+#[derive(Args, Debug)]
+pub(super) struct Tree {
+    /// A directory, a tar, `-`, or an image of a file system
+    pub(super) source: OsString,
+    /// The record of the directory
+    #[arg(long, value_name = "FILE")]
+    pub(super) record: Option<PathBuf>,
+    /// Owner and group of every file
+    #[arg(long, value_name = "UID:GID", value_parser = owner)]
+    pub(super) owner: Option<(u32, u32)>,
+}
+
+/// `diskwright inspect`
+#[derive(Args, Debug)]
+pub(super) struct Inspect {
+    /// The image
+    pub(super) image: PathBuf,
+    /// Every byte of every layer: what lies where
+    #[arg(long)]
+    pub(super) map: bool,
+    /// The files in it, as `diskwright tree` prints them
+    #[arg(long)]
+    pub(super) files: bool,
+}
+
+/// `diskwright check`
+#[derive(Args, Debug)]
+pub(super) struct Check {
+    /// The images
+    #[arg(required = true)]
+    pub(super) images: Vec<PathBuf>,
+}
+
+fn owner(text: &str) -> Result<(u32, u32), String> {
+    let parts = text.split_once(':').and_then(|(uid, gid)| Some((uid.parse().ok()?, gid.parse().ok()?)));
+    parts.ok_or_else(|| "two numbers with a colon between them, like 0:0".to_owned())
+}

@@ -1,0 +1,234 @@
+//! `diskwright create` and `diskwright build`.
+
+use super::args::{Build, Create, Selection, Shape, Writing};
+use super::fail::{Code, Failure};
+use super::plan::layout_text;
+use super::say::{Voice, size};
+use super::setting::Setting;
+use super::timing::Clock;
+use super::tree::{origin, read, surveying};
+use crate::build::{self, Report, Request, Stage, identity};
+use crate::describe::kiwi::{Description, load};
+use crate::emit;
+use crate::model::{Arch, Image};
+use crate::resolve::{Choice, Resolved, from_tree, resolve};
+use crate::root::{self, Task, hooks, prepare};
+use crate::survey::Survey;
+use diskwright_formats::fault::Refusal;
+use serde::Serialize;
+use std::ffi::OsStr;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// `diskwright create`
+pub(super) fn create(args: Create, setting: &Setting, voice: Voice) -> Result<(), Failure> {
+    let mut clock = Clock::start(setting.timings);
+    let Create { description, root, record, output, selection, shape, writing } = args;
+    let origin = origin(&root, record.as_deref());
+    let (image, survey, place) = match description {
+        Some(path) => {
+            let (_, resolved) = described(&path, &selection, &shape, Task::Create, voice)?;
+            clock.stage("describe");
+            let survey = read(&origin, shape.owner, setting, Some(existing(&output)))?;
+            (resolved.image, survey, Place { directory: output, file: None })
+        }
+        None => {
+            let place = Place::of_file(&output)?;
+            let survey = read(&origin, shape.owner, setting, Some(existing(&place.directory)))?;
+            let image = undescribed(&survey, &output, &shape)?;
+            let several = matches!(&image.target, crate::model::Target::Disk(disk) if disk.formats.len() > 1);
+            let file = place.file.filter(|_| !several);
+            (image, survey, Place { file, ..place })
+        }
+    };
+    clock.stage("survey");
+    make(&image, survey, place, writing, setting, voice, clock)
+}
+
+/// `diskwright build`
+pub(super) fn build(args: Build, setting: &Setting, voice: Voice) -> Result<(), Failure> {
+    let mut clock = Clock::start(setting.timings);
+    let Build { description, output, selection, shape, writing } = args;
+    let (description, resolved) = described(&description, &selection, &shape, Task::Build, voice)?;
+    let prepared = prepare(&description, &resolved).map_err(|error| voice.unprepared(error))?;
+    clock.stage("describe");
+    let survey = root::survey(&prepared, &surveying(shape.owner, setting, Some(existing(&output))))?;
+    clock.stage("survey");
+    make(&resolved.image, survey, Place { directory: output, file: None }, writing, setting, voice, clock)
+}
+
+/// Where results go.
+struct Place {
+    directory: PathBuf,
+    file: Option<String>,
+}
+
+impl Place {
+    fn of_file(output: &Path) -> Result<Place, Failure> {
+        let wrong = || {
+            let message = format!("{}: is a directory", output.display());
+            Failure::new(Code::Usage, message)
+                .hint("without a description, -o names the image file: -o disk.qcow2")
+        };
+        let file = output.file_name().filter(|_| !output.is_dir()).ok_or_else(wrong)?;
+        let file =
+            file.to_str().ok_or_else(|| Failure::new(Code::Usage, "the output's name is not UTF-8"))?;
+        let directory = match output.parent() {
+            None => PathBuf::from("."),
+            Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+            Some(parent) => parent.to_owned(),
+        };
+        Ok(Place { directory, file: Some(file.to_owned()) })
+    }
+}
+
+/// The nearest directory on the way to `path` that is there.
+fn existing(path: &Path) -> &Path {
+    path.ancestors()
+        .map(|it| if it.as_os_str().is_empty() { Path::new(".") } else { it })
+        .find(|it| it.is_dir())
+        .unwrap_or(Path::new("."))
+}
+
+/// A description, read and resolved; its warnings are said.
+pub(super) fn described(
+    path: &Path,
+    selection: &Selection,
+    shape: &Shape,
+    task: Task,
+    voice: Voice,
+) -> Result<(Description, Resolved), Failure> {
+    let description = load(path, selection.kiwi_file.as_deref()).map_err(|error| voice.load_error(error))?;
+    let choice = choice(selection, shape, OsStr::new(""))?;
+    let resolved = resolve(&description.model, &choice).map_err(|error| voice.resolve_error(error))?;
+    voice.warnings(&resolved.warnings);
+    match hooks(&description, &resolved, task) {
+        scripts if scripts.is_empty() || task == Task::Build => Ok((description, resolved)),
+        scripts => Err(refusals(scripts)),
+    }
+}
+
+/// The image of a tree alone.
+pub(super) fn undescribed(survey: &Survey, output: &Path, shape: &Shape) -> Result<Image, Failure> {
+    let ending = output.extension().unwrap_or_default();
+    let choice = choice(&Selection::default(), shape, ending)?;
+    let name = output.file_stem().unwrap_or(OsStr::new("disk")).to_string_lossy();
+    Ok(from_tree(&survey.tree, &name, &choice)?)
+}
+
+fn choice(selection: &Selection, shape: &Shape, ending: &OsStr) -> Result<Choice, Failure> {
+    let size = |text: &Option<String>| match text {
+        None => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|error| Failure::new(Code::Usage, format!("{error}"))),
+    };
+    let arch = match &shape.arch {
+        None => Arch::X86_64,
+        Some(name) => Arch::from_name(name).ok_or_else(|| {
+            let hint = "x86_64, ix86, aarch64 or riscv64";
+            Failure::new(Code::Usage, format!("not a machine: {name}")).hint(hint)
+        })?,
+    };
+    Ok(Choice {
+        profiles: selection.profile.clone(),
+        image_type: selection.image_type.clone(),
+        size: size(&shape.size)?,
+        esp_size: size(&shape.esp_size)?,
+        filesystem: shape.fs.clone(),
+        formats: formats(&shape.format, ending)?,
+        label: shape.label.clone(),
+        command_line: shape.cmdline.clone(),
+        no_boot: shape.no_boot,
+        ..Choice::new(arch)
+    })
+}
+
+/// Formats that were asked for, else the one that the output's ending names.
+fn formats(asked: &[String], ending: &OsStr) -> Result<Vec<String>, Failure> {
+    if !asked.is_empty() {
+        return Ok(asked.to_vec());
+    }
+    let rows = diskwright_formats::registry::DISKS;
+    match ending.to_str() {
+        Some("") => Ok(vec![]),
+        Some("img") => Ok(vec!["raw".to_owned()]),
+        Some(ending) if rows.iter().any(|row| row.extension == ending) => Ok(vec![ending.to_owned()]),
+        _ => {
+            let known: Vec<&str> = rows.iter().map(|row| row.extension).collect();
+            let message = format!("no format has the ending: {}", ending.to_string_lossy());
+            let hint = format!("end the output's name with one of: {}; or say --format", known.join(", "));
+            Err(Failure::new(Code::Usage, message).hint(hint))
+        }
+    }
+}
+
+/// Several refusals, one failure.
+pub(super) fn refusals(refusals: Vec<Refusal>) -> Failure {
+    let lines: Vec<String> = refusals.iter().map(Refusal::to_string).collect();
+    let hint = refusals.into_iter().find_map(|refusal| refusal.hint);
+    Failure { code: Code::Refused, message: lines.join("\nerror: "), hint }
+}
+
+#[derive(Serialize)]
+struct Made<'a> {
+    schema: u32,
+    #[serde(flatten)]
+    report: &'a Report,
+    notes: &'a [String],
+}
+
+fn make(
+    image: &Image,
+    survey: Survey,
+    place: Place,
+    writing: Writing,
+    setting: &Setting,
+    voice: Voice,
+    mut clock: Clock,
+) -> Result<(), Failure> {
+    let notes = survey.notes.clone();
+    notes.iter().for_each(|note| voice.note(note));
+    let identity = identity(image, setting.seed.as_deref().map(str::as_bytes), setting.epoch_or_default());
+    if writing.dry_run {
+        let (fit, _) = build::lay(image, &identity, survey.tree, &mut |_| {})?;
+        return voice.result(&fit, &layout_text(&fit));
+    }
+    let emit = emit::Options { sync: !writing.no_sync, overwrite: writing.force, ..super::emitting(setting) };
+    let Place { directory, file } = place;
+    let new = !directory.exists();
+    fs_err::create_dir_all(&directory)?;
+    let request = Request { image, identity: &identity, directory: directory.clone(), file, emit };
+    let bar = voice.bar("writing")?;
+    let mut last: Option<Stage> = None;
+    let result = build::run(&request, survey, &bar, &mut |stage| {
+        if let Some(last) = last.replace(stage) {
+            clock.stage(name(last));
+        }
+    });
+    drop(bar);
+    let report = result.inspect_err(|_| {
+        if new {
+            // Only an empty directory goes; a colleague's file keeps it.
+            let _ = fs_err::remove_dir(&directory);
+        }
+    })?;
+    clock.emitted(report.outputs.iter().map(|output| output.len).sum(), &report.calls);
+    clock.report();
+    voice.result(&Made { schema: 1, report: &report, notes: &notes }, &text(&report))
+}
+
+fn name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Fit => "fit",
+        Stage::Compose => "compose",
+        Stage::Emit => "emit",
+    }
+}
+
+fn text(report: &Report) -> String {
+    let mut text = layout_text(&report.fit);
+    for output in &report.outputs {
+        let (len, allocated) = (size(output.len), size(output.allocated));
+        let _ = writeln!(text, "{}: {len}, {allocated} on the host", output.path.display());
+    }
+    text
+}

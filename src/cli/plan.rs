@@ -1,0 +1,160 @@
+//! `diskwright plan`: what would be made, and why.
+
+use super::args;
+use super::create::{described, undescribed};
+use super::fail::Failure;
+use super::say::{Voice, size, table};
+use super::setting::Setting;
+use super::tree::{origin, read};
+use crate::build::{self, identity};
+use crate::model::{DiskSize, Image, Loader};
+use crate::plan::{Fit, Part, Place, Plan, plan as plan_of};
+use crate::root::Task;
+use crate::survey::Survey;
+use diskwright_formats::identity::Identity;
+use diskwright_formats::table::gpt;
+use std::fmt::Write;
+use std::path::Path;
+
+/// Prints a plan: with a tree numbers, without one rules.
+pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<(), Failure> {
+    let survey = match &args.root {
+        None => None,
+        Some(root) => Some(read(&origin(root, args.record.as_deref()), args.shape.owner, setting, None)?),
+    };
+    survey.iter().flat_map(|survey| &survey.notes).for_each(|note| voice.note(note));
+    let image = match (&args.description, &survey) {
+        (Some(path), _) => described(path, &args.selection, &args.shape, Task::Create, voice)?.1.image,
+        (None, Some(survey)) => undescribed(survey, Path::new("disk.raw"), &args.shape)?,
+        (None, None) => unreachable!("the command line asks for one of the two"),
+    };
+    let identity = identity(&image, setting.seed.as_deref().map(str::as_bytes), setting.epoch_or_default());
+    match survey {
+        Some(survey) => fitted(&image, &identity, survey, voice),
+        None => {
+            let plan = plan_of(&image, &identity)?;
+            voice.result(&plan, &rules_text(&plan))
+        }
+    }
+}
+
+fn fitted(image: &Image, identity: &Identity, survey: Survey, voice: Voice) -> Result<(), Failure> {
+    let (fit, _) = build::lay(image, identity, survey.tree, &mut |_| {})?;
+    voice.result(&fit, &layout_text(&fit))
+}
+
+fn rules_text(plan: &Plan) -> String {
+    let mut text = head(plan);
+    if let Some(disk) = &plan.disk {
+        let size = match disk.size {
+            DiskSize::Exact(bytes) => bytes.to_string(),
+            DiskSize::Computed { extra } if extra.0 == 0 => "what its partitions need".to_owned(),
+            DiskSize::Computed { extra } => format!("what its partitions need and {extra}"),
+        };
+        let _ = writeln!(text, "disk: gpt {}, {size}", disk.guid);
+    }
+    let head = [
+        ("nr", true),
+        ("name", false),
+        ("size", true),
+        ("type", false),
+        ("file system", false),
+        ("label", false),
+        ("id", false),
+        ("why", false),
+    ];
+    let rows = plan.parts.iter().map(|part| {
+        let [nr, name, kind, fs, label, id] = cells(part);
+        vec![nr, name, part.size.to_string(), kind, fs, label, id, part.why.clone()]
+    });
+    text += &table(&head, &rows.collect::<Vec<_>>());
+    tail(&mut text, plan);
+    text
+}
+
+/// A fit for people.
+pub(super) fn layout_text(fit: &Fit) -> String {
+    let mut text = head(&fit.plan);
+    if let Some(disk) = &fit.plan.disk {
+        let _ = writeln!(text, "disk: gpt {}, {} ({} bytes)", disk.guid, size(fit.len), fit.len);
+    }
+    let head = [
+        ("nr", true),
+        ("name", false),
+        ("start", true),
+        ("size", true),
+        ("type", false),
+        ("file system", false),
+        ("label", false),
+        ("id", false),
+        ("used", true),
+        ("free", true),
+        ("why", false),
+    ];
+    let rows = fit.places.iter().map(|place| {
+        let Place { part, start, len, usage, .. } = place;
+        let [nr, name, kind, fs, label, id] = cells(part);
+        let dash = || "-".to_owned();
+        let used = usage.map_or_else(dash, |usage| size(usage.used));
+        let free = usage.map_or_else(dash, |usage| size(usage.free));
+        vec![nr, name, start.to_string(), size(*len), kind, fs, label, id, used, free, part.why.clone()]
+    });
+    text += &table(&head, &rows.collect::<Vec<_>>());
+    for entry in &fit.entries {
+        let initrd = entry.initrd.as_deref().unwrap_or("none");
+        let _ = writeln!(text, "boot entry: {} (kernel {}, initrd {initrd})", entry.file, entry.kernel);
+    }
+    for path in &fit.left_out {
+        let _ = writeln!(text, "left out: {path}");
+    }
+    tail(&mut text, &fit.plan);
+    text
+}
+
+fn head(plan: &Plan) -> String {
+    let version = plan.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
+    format!("{}{version} for {}, times at most {}\n", plan.name, plan.arch, plan.epoch)
+}
+
+fn tail(text: &mut String, plan: &Plan) {
+    match plan.boot.as_ref().map(|boot| boot.loader) {
+        Some(Loader::SystemdBoot { timeout, .. }) => {
+            let _ = writeln!(
+                text,
+                "boot: systemd-boot out of the tree, {timeout} s until the newest kernel starts"
+            );
+        }
+        Some(Loader::Custom) => {
+            let _ = writeln!(text, "boot: what the tree brings itself");
+        }
+        None => {}
+    }
+    if let Some(line) = &plan.command_line {
+        let _ = writeln!(text, "kernel command line: {line}");
+    }
+    for file in &plan.files {
+        let _ = writeln!(text, "generated: {}", file.path);
+    }
+    for output in &plan.outputs {
+        let _ = writeln!(text, "output: {}", output.file);
+    }
+}
+
+/// Number, name, type, file system, label, id.
+fn cells(part: &Part) -> [String; 6] {
+    let dash = || "-".to_owned();
+    let entry = part.entry.as_ref();
+    let fs = part.filesystem.as_ref();
+    let kind = entry.map_or_else(dash, |entry| match gpt::types::name(&entry.type_guid) {
+        Some(name) => name.to_owned(),
+        None => entry.type_guid.to_string(),
+    });
+    [
+        entry.map_or_else(dash, |entry| entry.number.to_string()),
+        entry.map_or_else(|| part.role.clone(), |entry| entry.name.clone()),
+        kind,
+        fs.map_or_else(dash, |fs| fs.mkfs.name.clone()),
+        fs.and_then(|fs| fs.label.clone()).unwrap_or_else(dash),
+        fs.map_or_else(dash, |fs| fs.id.clone()),
+    ]
+}

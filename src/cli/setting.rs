@@ -1,0 +1,81 @@
+//! What the environment and the common options say, read once.
+
+use super::args::{Common, Timings};
+use super::fail::{Code, Failure};
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// The time of an image that has no other: 2020-01-01.
+pub(super) const DEFAULT_EPOCH: i64 = 1_577_836_800;
+
+/// The surroundings of a command.
+#[derive(Clone, Debug)]
+pub(super) struct Setting {
+    /// `--seed`
+    pub(super) seed: Option<String>,
+    /// `--epoch`, else `SOURCE_DATE_EPOCH`.
+    pub(super) epoch: Option<i64>,
+    /// Threads to use.
+    pub(super) threads: usize,
+    /// `--work-dir`, if given.
+    work_dir: Option<PathBuf>,
+    /// Where things that can be made again are kept.
+    pub(super) cache_dir: PathBuf,
+    /// `--timings`
+    pub(super) timings: Option<Timings>,
+    /// Where programs are looked for.
+    pub(super) path: OsString,
+    temporary: PathBuf,
+}
+
+impl Setting {
+    /// Reads options and environment.
+    #[allow(clippy::disallowed_methods)] // the one place that reads the environment
+    pub(super) fn new(common: &Common) -> Result<Setting, Failure> {
+        let epoch = match (common.epoch, env::var("SOURCE_DATE_EPOCH")) {
+            (Some(epoch), _) => Some(epoch),
+            (None, Err(env::VarError::NotPresent)) => None,
+            (None, Ok(text)) if text.is_empty() => None,
+            (None, text) => Some(text.ok().and_then(|text| text.parse().ok()).ok_or_else(|| {
+                let message = "SOURCE_DATE_EPOCH in the environment is not a number of seconds";
+                Failure::new(Code::Usage, message).hint("unset it, or give --epoch SECONDS")
+            })?),
+        };
+        let threads = match common.threads {
+            Some(threads) => usize::from(threads),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let home = env::var_os("HOME").map(PathBuf::from);
+        let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home.map(|home| home.join(".cache")));
+        let temporary = env::temp_dir();
+        let cache_dir = match &common.cache_dir {
+            Some(directory) => directory.clone(),
+            None => cache.unwrap_or_else(|| temporary.clone()).join("diskwright"),
+        };
+        Ok(Setting {
+            seed: common.seed.clone(),
+            epoch,
+            threads,
+            work_dir: common.work_dir.clone(),
+            cache_dir,
+            timings: common.timings,
+            path: env::var_os("PATH").unwrap_or_default(),
+            temporary,
+        })
+    }
+
+    /// Where spools go: beside the output, whose file system must have the room anyway.
+    pub(super) fn work_dir(&self, output: Option<&Path>) -> PathBuf {
+        match (&self.work_dir, output) {
+            (Some(directory), _) => directory.clone(),
+            (None, Some(output)) => output.to_owned(),
+            (None, None) => self.temporary.clone(),
+        }
+    }
+
+    /// The epoch where nothing but the command line and the environment can say it.
+    pub(super) fn epoch_or_default(&self) -> i64 {
+        self.epoch.unwrap_or(DEFAULT_EPOCH)
+    }
+}

@@ -1,0 +1,193 @@
+//! KIWI descriptions (KIWI NG 10.3.9, `schema/kiwi.rnc`, schema version 8.5).
+//!
+//! Read as far as images are made here; everything else is refused by name, with file and line. What the schema knows and
+//! what becomes of it is in the tables of `schema.rs`.
+//!
+//! ```text
+//! file -> text -> XML with positions (roxmltree) -> validated against the tables -> Model
+//! ```
+//!
+//! roxmltree (XML 1.0 without DTDs, no recursion on depth) is used because it keeps the position of every attribute.
+//! Its checks for duplicates are quadratic in the attributes of a tag and in namespaces, so both are limited first.
+
+mod lower;
+mod read;
+mod schema;
+mod types;
+
+pub(crate) use types::{label_options, mkfs_options};
+
+use super::{Diagnostics, SourceText};
+use crate::model::Model;
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The largest description that is read, in bytes.
+pub const LARGEST: u64 = 4 << 20;
+/// Most attributes that a tag may have.
+pub const MOST_ATTRIBUTES: usize = 500;
+/// Most namespaces that a description may declare.
+pub const MOST_NAMESPACES: usize = 200;
+/// Most problems that are reported.
+pub const MOST_PROBLEMS: usize = 500;
+
+/// Why a description was not read.
+#[derive(Debug)]
+pub enum LoadError {
+    /// It could not be read.
+    Io(std::io::Error),
+    /// There is none in this directory.
+    Missing {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// It is larger than [`LARGEST`].
+    TooLarge {
+        /// The file.
+        file: PathBuf,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// It is no XML, or no description.
+    Refused(Diagnostics),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Io(error) => error.fmt(f),
+            LoadError::Missing { directory } => {
+                let directory = directory.display();
+                write!(f, "{directory}: no description: neither config.xml nor a file that ends in .kiwi")
+            }
+            LoadError::TooLarge { file, len } => {
+                write!(f, "{}: {len} bytes: a description has at most {LARGEST}", file.display())
+            }
+            LoadError::Refused(diagnostics) => diagnostics.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// A description and where it is.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// What it says.
+    pub model: Model,
+    /// The directory that holds its overlay and scripts.
+    pub directory: PathBuf,
+}
+
+/// Reads the description in a directory (or a file, which then is the description): `kiwi_file` if named, else
+/// `config.xml`, else `image/config.xml`, else the first `*.kiwi` in sorted order (KIWI's `load_xml_description`).
+pub fn load(path: &Path, kiwi_file: Option<&str>) -> Result<Description, LoadError> {
+    let file = choose(path, kiwi_file)?;
+    let directory = match (file == path, path.parent()) {
+        (true, Some(parent)) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        (true, Some(parent)) => parent.to_owned(),
+        _ => path.to_owned(),
+    };
+    let bytes = bytes_of(&file)?;
+    let model = parse(&file.display().to_string(), bytes).map_err(LoadError::Refused)?;
+    Ok(Description { model, directory })
+}
+
+fn choose(path: &Path, kiwi_file: Option<&str>) -> Result<PathBuf, LoadError> {
+    if let Some(name) = kiwi_file {
+        return Ok(path.join(name));
+    }
+    if !fs_err::metadata(path).map_err(LoadError::Io)?.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let fixed = ["config.xml", "image/config.xml"].map(|name| path.join(name));
+    if let Some(file) = fixed.into_iter().find(|file| file.exists()) {
+        return Ok(file);
+    }
+    let missing = || LoadError::Missing { directory: path.to_owned() };
+    kiwi_files(path).map_err(LoadError::Io)?.into_iter().next().ok_or_else(missing)
+}
+
+#[expect(clippy::disallowed_methods, reason = "sorted before anyone sees the order")]
+fn kiwi_files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = fs_err::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut files = entries.collect::<std::io::Result<Vec<PathBuf>>>()?;
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "kiwi"));
+    files.sort();
+    Ok(files)
+}
+
+fn bytes_of(file: &Path) -> Result<Vec<u8>, LoadError> {
+    let too_large = |len| LoadError::TooLarge { file: file.to_owned(), len };
+    let open = fs_err::File::open(file).map_err(LoadError::Io)?;
+    let len = open.metadata().map_err(LoadError::Io)?.len();
+    if len > LARGEST {
+        return Err(too_large(len));
+    }
+    let mut bytes = Vec::new();
+    let read = open.take(LARGEST + 1).read_to_end(&mut bytes).map_err(LoadError::Io)?;
+    // A pipe or a device has no length before it is read.
+    if read as u64 > LARGEST { Err(too_large(read as u64)) } else { Ok(bytes) }
+}
+
+/// Reads a description out of memory; `file` is its name in messages. Only what is no XML or no `image` at all is an
+/// error here: all other problems are in the model, since they may lie in what nobody selects.
+pub fn parse(file: &str, bytes: Vec<u8>) -> Result<Model, Diagnostics> {
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(&error.as_bytes()[..at]).into_owned();
+            let source = SourceText { file: file.to_owned(), text };
+            return Err(refuse(source, "not-utf8", at, "the description is no UTF-8 here".to_owned()));
+        }
+    };
+    let source = SourceText { file: file.to_owned(), text };
+    if let Some((at, why)) = hostile(&source.text) {
+        return Err(refuse(source, "too-large", at, why));
+    }
+    let limits = roxmltree::ParsingOptions { nodes_limit: 1 << 20, ..Default::default() };
+    match roxmltree::Document::parse_with_options(&source.text, limits) {
+        Ok(document) => lower::model(&document, &source),
+        Err(error) => {
+            let at = offset(&source.text, error.pos());
+            let message = error.to_string();
+            let message = message.split(" at ").next().unwrap_or(&message).to_owned();
+            Err(refuse(source, "not-xml", at, message))
+        }
+    }
+}
+
+fn refuse(source: SourceText, code: &'static str, at: usize, message: String) -> Diagnostics {
+    let problem = source.error(code, at..at, message);
+    Diagnostics::new(Arc::new(source), vec![problem])
+}
+
+/// Where the parser's quadratic checks would be abused, and how.
+fn hostile(text: &str) -> Option<(usize, String)> {
+    let declared = text.match_indices("xmlns").nth(MOST_NAMESPACES);
+    if let Some((at, _)) = declared {
+        return Some((at, format!("more than {MOST_NAMESPACES} namespaces")));
+    }
+    let mut start = 0;
+    // A `<` cannot stand in an attribute, so a tag ends before the next one.
+    for tag in text.split('<') {
+        let count = |sign: &[u8]| tag.bytes().filter(|byte| sign.contains(byte)).count();
+        if count(b"=") > MOST_ATTRIBUTES && count(b"\"'") > 2 * MOST_ATTRIBUTES {
+            return Some((start, format!("a tag with more than {MOST_ATTRIBUTES} attributes")));
+        }
+        start += tag.len() + 1;
+    }
+    None
+}
+
+/// Bytes in front of a row and column of the parser (both from 1, columns in characters).
+fn offset(text: &str, position: roxmltree::TextPos) -> usize {
+    let row = position.row.saturating_sub(1) as usize;
+    let line = text.split_inclusive('\n').take(row).map(str::len).sum::<usize>();
+    let rest = text.get(line..).unwrap_or("");
+    let column = position.col.saturating_sub(1) as usize;
+    line + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at)
+}

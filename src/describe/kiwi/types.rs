@@ -1,0 +1,489 @@
+//! `type` elements.
+
+use super::read::{Reader, elements, open_span, short, text};
+use super::schema::{self, BARE, OEM};
+use crate::describe::{SourceText, Span};
+use crate::model::{
+    Bytes, Contents, DiskType, Format, Kind, Loader, MIB, Mkfs, Naming, Partition, PartitionKind, SectorSize,
+    SizeElement, Type,
+};
+use diskwright_formats::fault::Refusal;
+use diskwright_formats::registry::find_disk;
+use diskwright_fstools::registry::find;
+use roxmltree::Node;
+
+/// Seconds until the default entry starts, where none are given.
+const TIMEOUT: u64 = 10;
+
+pub(super) fn read(source: &SourceText, node: Node<'_, '_>) -> Type {
+    let mut reader = Reader::new(source);
+    let image = reader.required(node, "image").unwrap_or("").trim().to_owned();
+    let primary = reader.boolean(node, "primary", false);
+    let kind = match image.as_str() {
+        "" => None,
+        "oem" => {
+            reader.validate(node, OEM);
+            disk(&mut reader, node)
+        }
+        other => bare(&mut reader, node, other),
+    };
+    Type { span: open_span(node), image, primary, problems: reader.problems, kind }
+}
+
+fn image_span(node: Node<'_, '_>) -> Span {
+    node.attribute_node("image").map_or(open_span(node), |attribute| attribute.range())
+}
+
+/// A bare file system; or a kind of image that is not made here.
+fn bare(reader: &mut Reader<'_>, node: Node<'_, '_>, image: &str) -> Option<Kind> {
+    if !schema::IMAGE_TYPES.contains(&image) {
+        let attribute = node.attribute_node("image")?;
+        reader.one_of(attribute, "image", schema::IMAGE_TYPES);
+        return None;
+    }
+    if !schema::BARE_TYPES.contains(&image) || find(image).is_none() {
+        let message = format!("image=\"{image}\" is not supported yet");
+        reader.error_with(
+            "unsupported",
+            image_span(node),
+            message,
+            "supported: image=\"oem\", image=\"ext4\"",
+        );
+        return None;
+    }
+    reader.validate(node, BARE);
+    let options = words(node.attribute("fscreateoptions"));
+    check_filesystem(reader, node, "fscreateoptions", image, options.clone());
+    let size = size(reader, node);
+    Some(Kind::Filesystem { name: image.to_owned(), options, size })
+}
+
+fn words(value: Option<&str>) -> Vec<String> {
+    value.unwrap_or("").split_whitespace().map(str::to_owned).collect()
+}
+
+fn disk(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Kind> {
+    let filesystem = filesystem(reader, node)?;
+    let oem = reader.single(node, "oemconfig");
+    let csm = reader.boolean(node, "eficsm", true);
+    table(reader, node);
+    let disk = DiskType {
+        uefi: firmware(reader, node),
+        options: words(node.attribute("fscreateoptions")),
+        mount_options: mount_options(reader, node),
+        label: reader.line(node, "rootfs_label").map(str::to_owned),
+        esp_mib: positive(reader, node, "efipartsize"),
+        csm,
+        sector_size: sector_size(reader, node),
+        start_sector: start_sector(reader, node),
+        naming: naming(reader, node),
+        command_line: reader.line(node, "kernelcmdline").unwrap_or("").trim().to_owned(),
+        discoverable: reader.boolean(node, "apply_dps_codes", true),
+        format: format(reader, node),
+        loader: loader(reader, node),
+        size: size(reader, node),
+        resize: resize(reader, node, oem),
+        system_mib: oem_number(reader, oem, "oem-systemsize"),
+        partitions: partitions(reader, node),
+        filesystem,
+    };
+    let mut options = disk.options.clone();
+    options.extend(label_options(&disk.filesystem, disk.label.as_deref().unwrap_or("ROOT")));
+    check_filesystem(reader, node, "fscreateoptions", &disk.filesystem, options);
+    Some(Kind::Disk(Box::new(disk)))
+}
+
+/// The label as an option of the file system's mkfs.
+pub(crate) fn label_options(filesystem: &str, label: &str) -> [String; 2] {
+    let is_fat = find(filesystem).is_some_and(|row| row.name == "vfat");
+    [if is_fat { "-n" } else { "-L" }.to_owned(), label.to_owned()]
+}
+
+/// Asks the writer whether it takes these options; what it refuses is an error at the attribute.
+fn check_filesystem(
+    reader: &mut Reader<'_>,
+    node: Node<'_, '_>,
+    attribute: &str,
+    filesystem: &str,
+    options: Vec<String>,
+) {
+    let Err(Refusal { reason, hint, .. }) = Mkfs::new(filesystem, options) else { return };
+    let span = node.attribute_node(attribute).map_or(open_span(node), |attribute| attribute.range());
+    let message = format!("{filesystem}: {reason}");
+    match hint {
+        Some(hint) => reader.error_with("bad-value", span, message, hint),
+        None => reader.error("bad-value", span, message),
+    }
+}
+
+fn filesystem(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<String> {
+    reader.required(node, "filesystem")?;
+    supported_filesystem(reader, node, schema::ROOT_FILESYSTEMS)
+}
+
+/// The attribute `filesystem`, if it names one that can be written.
+fn supported_filesystem(
+    reader: &mut Reader<'_>,
+    node: Node<'_, '_>,
+    known: &'static [&'static str],
+) -> Option<String> {
+    let attribute = node.attribute_node("filesystem")?;
+    let name = reader.one_of(attribute, "filesystem", known)?;
+    if find(name).is_none() {
+        let message = format!("filesystem=\"{name}\" is not supported yet");
+        reader.error_with("unsupported", attribute.range(), message, "filesystem=\"ext4\" is supported");
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// Whether firmware is said to be UEFI. Left out is for the machine to decide.
+fn firmware(reader: &mut Reader<'_>, node: Node<'_, '_>) -> bool {
+    let Some(attribute) = node.attribute_node("firmware") else { return false };
+    match reader.one_of(attribute, "firmware", schema::FIRMWARES) {
+        Some("efi" | "uefi") => {}
+        Some(other) => {
+            let message = format!("firmware=\"{other}\" is not supported yet");
+            reader.error_with("unsupported", attribute.range(), message, "firmware=\"uefi\" is supported");
+        }
+        None => {}
+    }
+    true
+}
+
+fn table(reader: &mut Reader<'_>, node: Node<'_, '_>) {
+    let Some(attribute) = node.attribute_node("efiparttable") else { return };
+    if reader.one_of(attribute, "efiparttable", &["gpt", "msdos"]) == Some("msdos") {
+        let message = "efiparttable=\"msdos\" is not supported yet".to_owned();
+        reader.error_with("unsupported", attribute.range(), message, "efiparttable=\"gpt\" is supported");
+    }
+}
+
+/// A number of MiB that is not 0 and no nonsense.
+fn positive(reader: &mut Reader<'_>, node: Node<'_, '_>, name: &str) -> Option<u64> {
+    let number = reader.number(node, name)?;
+    if number == 0 || number > u64::MAX / MIB / 4 {
+        let span = node.attribute_node(name).map_or(open_span(node), |attribute| attribute.range_value());
+        reader.error("bad-value", span, format!("{name} is no usable number of MiB: {number}"));
+        return None;
+    }
+    Some(number)
+}
+
+fn sector_size(reader: &mut Reader<'_>, node: Node<'_, '_>) -> SectorSize {
+    match (reader.number(node, "target_blocksize"), node.attribute_node("target_blocksize")) {
+        (Some(4096), _) => SectorSize::B4096,
+        (Some(512), _) | (_, None) | (None, _) => SectorSize::B512,
+        (Some(other), Some(attribute)) => {
+            let message = format!("target_blocksize is neither 512 nor 4096: {other}");
+            reader.error("bad-value", attribute.range(), message);
+            SectorSize::B512
+        }
+    }
+}
+
+fn start_sector(reader: &mut Reader<'_>, node: Node<'_, '_>) -> u64 {
+    let Some(number) = reader.number(node, "disk_start_sector") else { return 2048 };
+    if !number.is_multiple_of(2048) || !(2048..1 << 40).contains(&number) {
+        let span = node.attribute_node("disk_start_sector").map_or(open_span(node), |one| one.range());
+        let message = format!("disk_start_sector is no multiple of 2048: {number}");
+        reader.error_with("bad-value", span, message, "partitions start at multiples of 2048 sectors");
+        return 2048;
+    }
+    number
+}
+
+fn naming(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Naming {
+    let Some(attribute) = node.attribute_node("devicepersistency") else { return Naming::Uuid };
+    match reader.one_of(attribute, "devicepersistency", &["by-uuid", "by-label", "by-partuuid"]) {
+        Some("by-label") => Naming::Label,
+        Some("by-partuuid") => Naming::PartUuid,
+        _ => Naming::Uuid,
+    }
+}
+
+/// One word of fstab.
+fn mount_options(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<String> {
+    let options = reader.line(node, "fsmountoptions")?.trim();
+    if options.contains(char::is_whitespace) {
+        let span = node.attribute_node("fsmountoptions").map_or(open_span(node), |one| one.range_value());
+        reader.error("bad-value", span, format!("fsmountoptions with blanks in it: {}", short(options)));
+        return None;
+    }
+    Some(options.to_owned()).filter(|options| !options.is_empty())
+}
+
+/// Whether the tree's initrd is used. KIWI would make one with dracut; here the tree brings it.
+fn initrd(reader: &mut Reader<'_>, node: Node<'_, '_>) -> bool {
+    let Some(attribute) = node.attribute_node("initrd_system") else { return true };
+    match reader.one_of(attribute, "initrd_system", &["dracut", "none", "kiwi"]) {
+        Some("none") => false,
+        Some("kiwi") => {
+            let message = "initrd_system=\"kiwi\" is not supported yet: custom initrds";
+            reader.error("unsupported", attribute.range(), message);
+            true
+        }
+        _ => true,
+    }
+}
+
+fn format(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Format> {
+    let options = node.attribute("formatoptions").unwrap_or("").split(',').map(str::trim);
+    let options: Vec<String> = options.filter(|option| !option.is_empty()).map(str::to_owned).collect();
+    let Some(attribute) = node.attribute_node("format") else {
+        if let Some(unused) = node.attribute_node("formatoptions") {
+            reader.error("bad-value", unused.range(), "formatoptions without a format");
+        }
+        return None;
+    };
+    let container = attribute.value().trim();
+    if container.starts_with("oci:") || container.starts_with("docker:") {
+        let message = format!("format=\"{}\" is not supported yet: disks in containers", short(container));
+        reader.error("unsupported", attribute.range(), message);
+        return None;
+    }
+    let name = reader.one_of(attribute, "format", schema::FORMATS)?;
+    if find_disk(name).is_none() {
+        let message = format!("format=\"{name}\" is not supported yet");
+        let hint = "supported: format=\"qcow2\", and no format, which is raw";
+        reader.error_with("unsupported", attribute.range(), message, hint);
+        return None;
+    }
+    Some(Format { name: name.to_owned(), options })
+}
+
+fn loader(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Loader> {
+    let initrd = initrd(reader, node);
+    let element = reader.single(node, "bootloader")?;
+    reader.required(element, "name");
+    let timeout = reader.number(element, "timeout").unwrap_or(TIMEOUT);
+    let attribute = element.attribute_node("name")?;
+    match reader.one_of(attribute, "name", schema::LOADERS)? {
+        "systemd_boot" => {
+            let timeout = u32::try_from(timeout).unwrap_or(u32::MAX);
+            Some(Loader::SystemdBoot { timeout, initrd })
+        }
+        "custom" => Some(Loader::Custom),
+        other => {
+            let message = format!("bootloader name=\"{other}\" is not supported yet");
+            let hint = "supported: name=\"systemd_boot\", and name=\"custom\", which installs nothing";
+            reader.error_with("unsupported", attribute.range(), message, hint);
+            // It is named, and wrong: that no loader is named must not be said on top.
+            Some(Loader::Custom)
+        }
+    }
+}
+
+fn size(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<SizeElement> {
+    let element = reader.single(node, "size")?;
+    let unit = match element.attribute_node("unit") {
+        None => MIB,
+        Some(attribute) => match reader.one_of(attribute, "unit", &["M", "G"])? {
+            "G" => MIB << 10,
+            _ => MIB,
+        },
+    };
+    let content = text(element);
+    let value = reader.number_value(&content, element.range(), "size")?;
+    let tail = reader.number(element, "unpartitioned").unwrap_or(0);
+    let additive = reader.boolean(element, "additive", false);
+    let bytes = |number: u64| number.checked_mul(unit).filter(|&bytes| bytes < 1 << 60).map(Bytes);
+    let (Some(value), Some(unpartitioned)) = (bytes(value), bytes(tail)) else {
+        reader.error("bad-value", element.range(), "a size of more than 2^60 bytes");
+        return None;
+    };
+    if unpartitioned > value {
+        reader.error(
+            "bad-value",
+            element.range(),
+            "unpartitioned is larger than the size that it is part of",
+        );
+        return None;
+    }
+    Some(SizeElement { value, additive, unpartitioned })
+}
+
+/// Whether the root is to grow at the first boot, which is KIWI's default and the work of the initrd.
+fn resize(reader: &mut Reader<'_>, node: Node<'_, '_>, oem: Option<Node<'_, '_>>) -> bool {
+    let element = oem.and_then(|oem| reader.single(oem, "oem-resize"));
+    let said = element.and_then(|one| reader.boolean_value(&text(one), one.range(), "oem-resize"));
+    if said == Some(false) {
+        return false;
+    }
+    let message = "oem-resize (KIWI's default is true): the root only grows at the first boot if the tree's initrd does it";
+    let hint = "say <oem-resize>false</oem-resize> in oemconfig where it need not grow";
+    let span = element.map_or(open_span(node), open_span);
+    let warning = reader.source.warning("no-effect", span, message).hint(hint);
+    reader.problems.push(warning);
+    true
+}
+
+fn oem_number(reader: &mut Reader<'_>, oem: Option<Node<'_, '_>>, name: &str) -> Option<u64> {
+    let node = oem.and_then(|oem| reader.single(oem, name))?;
+    let number = reader.number_value(&text(node), node.range(), name)?;
+    if number > u64::MAX / MIB / 4 {
+        reader.error("bad-value", node.range(), format!("{name} is no usable number of MiB: {number}"));
+        return None;
+    }
+    Some(number).filter(|&number| number > 0)
+}
+
+fn partitions(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Vec<Partition> {
+    let Some(element) = reader.single(node, "partitions") else { return Vec::new() };
+    let mut partitions: Vec<Partition> = Vec::new();
+    for node in elements(element) {
+        let Some(partition) = partition(reader, node) else { continue };
+        let name = &partition.name;
+        let mountpoint = mountpoint(&partition);
+        if partitions.iter().any(|other| other.name == *name) {
+            reader.error("duplicate", open_span(node), format!("a second partition of this name: {name}"));
+        } else if let Some(path) =
+            mountpoint.filter(|path| partitions.iter().any(|one| self::mountpoint(one) == Some(path)))
+        {
+            reader.error(
+                "duplicate",
+                open_span(node),
+                format!("a second partition at this mount point: {path}"),
+            );
+        }
+        partitions.push(partition);
+    }
+    partitions
+}
+
+fn mountpoint(partition: &Partition) -> Option<&str> {
+    match &partition.contents {
+        Contents::Mounted { mountpoint, .. } => Some(mountpoint),
+        _ => None,
+    }
+}
+
+fn partition(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Partition> {
+    let name = partition_name(reader, node);
+    let size = partition_size(reader, node);
+    let kind = partition_kind(reader, node);
+    let table_name = table_name(reader, node);
+    let contents = contents(reader, node, name.as_deref().unwrap_or(""));
+    Some(Partition { name: name?, table_name, kind, size: size?, contents: contents? })
+}
+
+fn partition_name(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<String> {
+    let name = reader.required(node, "name")?.trim();
+    let attribute = node.attribute_node("name")?;
+    if schema::RESERVED_PARTITIONS.contains(name) {
+        let message = format!("a partition name that KIWI keeps for itself: {}", short(name));
+        let hint = format!("any name that is not part of this text: {}", schema::RESERVED_PARTITIONS);
+        reader.error_with("bad-value", attribute.range(), message, hint);
+        return None;
+    }
+    let good = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    // `p.lx` and the name must fit into the 36 characters of a table entry.
+    if !name.chars().all(good) || name.len() > 32 {
+        let message = format!("no partition name: {}", short(name));
+        reader.error_with(
+            "bad-value",
+            attribute.range(),
+            message,
+            "1 to 32 letters, digits, `_`, `-`, `.` or `/`",
+        );
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn table_name(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<String> {
+    let attribute = node.attribute_node("partition_name")?;
+    let name = attribute.value().trim();
+    let good = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    if name.is_empty() || name.len() > 32 || !name.chars().all(good) {
+        let message = format!("partition_name is no name: {}", short(name));
+        reader.error_with(
+            "bad-value",
+            attribute.range(),
+            message,
+            "1 to 32 letters, digits, `_`, `-` or `.`",
+        );
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn partition_size(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Bytes> {
+    let value = reader.required(node, "size")?.trim();
+    let attribute = node.attribute_node("size")?;
+    let (digits, unit) = match value.strip_suffix(['M', 'G']) {
+        Some(digits) if value.ends_with('G') => (digits, MIB << 10),
+        Some(digits) => (digits, MIB),
+        None => (value, MIB),
+    };
+    let number: Option<u64> =
+        digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let size = number.and_then(|number| number.checked_mul(unit)).filter(|size| (1..1 << 60).contains(size));
+    if size.is_none() {
+        let message = format!("size of a partition is no size: {}", short(value));
+        reader.error_with(
+            "bad-value",
+            attribute.range(),
+            message,
+            "a number of MiB, or one with M or G behind it",
+        );
+    }
+    size.map(Bytes)
+}
+
+fn partition_kind(reader: &mut Reader<'_>, node: Node<'_, '_>) -> PartitionKind {
+    let Some(attribute) = node.attribute_node("partition_type") else { return PartitionKind::Linux };
+    match reader.one_of(attribute, "partition_type", &["t.linux", "t.raid"]) {
+        Some("t.raid") => PartitionKind::Raid,
+        _ => PartitionKind::Linux,
+    }
+}
+
+fn contents(reader: &mut Reader<'_>, node: Node<'_, '_>, name: &str) -> Option<Contents> {
+    let mountpoint = match node.attribute_node("mountpoint") {
+        None => None,
+        Some(attribute) => Some(mount_path(reader, attribute.value(), attribute.range())?),
+    };
+    if !node.has_attribute("filesystem") {
+        if let (Some(path), Some(attribute)) = (&mountpoint, node.attribute_node("mountpoint")) {
+            let message = format!("a mount point without a file system: {path}");
+            reader.error_with("missing-attribute", attribute.range(), message, "add filesystem=\"ext4\"");
+            return None;
+        }
+        return Some(Contents::Blank);
+    }
+    let filesystem = supported_filesystem(reader, node, schema::PARTITION_FILESYSTEMS)?;
+    let label = reader.line(node, "label").map_or_else(|| name.to_uppercase(), str::to_owned);
+    let format = Mkfs { options: mkfs_options(&filesystem, &label), name: filesystem };
+    let at = if node.has_attribute("label") { "label" } else { "filesystem" };
+    check_filesystem(reader, node, at, &format.name, format.options.clone());
+    Some(match mountpoint {
+        None => Contents::Empty(format),
+        Some(mountpoint) => Contents::Mounted { format, mountpoint },
+    })
+}
+
+/// `fat16` and `fat32` say how many bits an entry of the table has.
+pub(crate) fn mkfs_options(filesystem: &str, label: &str) -> Vec<String> {
+    let bits = filesystem.strip_prefix("fat").map(|bits| ["-F".to_owned(), bits.to_owned()]);
+    bits.into_iter().flatten().chain(label_options(filesystem, label)).collect()
+}
+
+/// An absolute path that is not the root, without `.`, `..`, empty parts and a slash at its end.
+fn mount_path(reader: &mut Reader<'_>, value: &str, span: Span) -> Option<String> {
+    let parts: Vec<&str> = value.trim().split('/').filter(|part| !part.is_empty()).collect();
+    let path = format!("/{}", parts.join("/"));
+    let wrong = match path.as_str() {
+        _ if !value.trim().starts_with('/') => Some("it does not start with /"),
+        "/" => Some("the root is the last partition"),
+        "/boot/efi" => Some("the EFI system partition is mounted there"),
+        _ if parts.iter().any(|part| [".", ".."].contains(part)) => Some("`.` and `..` are not allowed"),
+        _ if value.chars().any(char::is_control) => Some("control characters are not allowed"),
+        _ => None,
+    };
+    if let Some(why) = wrong {
+        reader.error("bad-value", span, format!("a mount point that cannot be: {}: {why}", short(value)));
+        return None;
+    }
+    Some(path)
+}

@@ -1,0 +1,90 @@
+//! Machines.
+
+use serde::Serialize;
+use std::fmt;
+use uuid::{Uuid, uuid};
+
+/// A machine, in KIWI's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arch {
+    /// 64-bit x86.
+    #[serde(rename = "x86_64")]
+    X86_64,
+    /// 32-bit x86.
+    Ix86,
+    /// 64-bit ARM.
+    Aarch64,
+    /// 64-bit RISC-V.
+    Riscv64,
+}
+
+/// All machines.
+pub const ARCHES: [Arch; 4] = [Arch::X86_64, Arch::Ix86, Arch::Aarch64, Arch::Riscv64];
+
+impl Arch {
+    /// The machine of this name: as `uname -m` says it, or as a package manager does.
+    pub fn from_name(name: &str) -> Option<Arch> {
+        match name {
+            "x86_64" | "amd64" => Some(Arch::X86_64),
+            "ix86" | "i586" | "i686" | "x86" => Some(Arch::Ix86),
+            "aarch64" | "arm64" => Some(Arch::Aarch64),
+            "riscv64" => Some(Arch::Riscv64),
+            _ => None,
+        }
+    }
+
+    /// The name that `uname -m` gives, which sections of a description are selected by.
+    pub fn machine(self) -> &'static str {
+        match self {
+            Arch::Ix86 => "i686",
+            other => other.name(),
+        }
+    }
+
+    /// The name in file names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "x86_64",
+            Arch::Ix86 => "ix86",
+            Arch::Aarch64 => "aarch64",
+            Arch::Riscv64 => "riscv64",
+        }
+    }
+
+    /// The part of EFI file names that names the machine (UEFI specification 2.10, section 3.5.1.1), in lower case.
+    pub fn efi_suffix(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "x64",
+            Arch::Ix86 => "ia32",
+            Arch::Aarch64 => "aa64",
+            Arch::Riscv64 => "riscv64",
+        }
+    }
+
+    /// Type GUID of a root partition (Discoverable Partitions Specification).
+    pub fn root_guid(self) -> Uuid {
+        match self {
+            Arch::X86_64 => uuid!("4f68bce3-e8cd-4db1-96e7-fbcaf984b709"),
+            Arch::Ix86 => uuid!("44479540-f297-41b2-9af7-d131d5f0458a"),
+            Arch::Aarch64 => uuid!("b921b045-1df0-41c3-af44-4c6f280d3fae"),
+            Arch::Riscv64 => uuid!("72ec70a6-cf74-40e6-bd49-4bda08e8f224"),
+        }
+    }
+
+    /// Type GUID of a `/usr` partition (Discoverable Partitions Specification).
+    pub fn usr_guid(self) -> Uuid {
+        match self {
+            Arch::X86_64 => uuid!("8484680c-9521-48c6-9c11-b0720656f69e"),
+            Arch::Ix86 => uuid!("75250d76-8cc6-458e-bd66-bd47cc81a812"),
+            Arch::Aarch64 => uuid!("b0e01050-ee5f-4390-949a-9101b17104e9"),
+            Arch::Riscv64 => uuid!("beaec34b-8442-439b-a40b-984381ed097d"),
+        }
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,161 @@
+//! A description before anything is chosen: every profile, every type, and where it is written.
+
+use super::{Bytes, Format, Naming, Partition, SectorSize};
+use crate::describe::{Diagnostic, SourceText, Span};
+use std::sync::Arc;
+
+/// A description with everything in it. [`resolve`](crate::resolve::resolve) makes an [`Image`](super::Image) of it.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// What all spans point into.
+    pub source: Arc<SourceText>,
+    /// The root element's start tag.
+    pub span: Span,
+    /// `image@name`.
+    pub name: String,
+    /// `image@displayname`.
+    pub displayname: Option<String>,
+    /// `profiles/profile`.
+    pub profiles: Vec<Profile>,
+    /// `preferences`, in order.
+    pub preferences: Vec<Preferences>,
+    /// What the preparation of a tree would have to do.
+    pub needs: Vec<Need>,
+    /// What is wrong, whatever is selected; warnings too.
+    pub problems: Vec<Diagnostic>,
+}
+
+/// A selectable slice of a description.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// Selected when no profile is named.
+    pub import: bool,
+    /// Machines on which it exists; empty: all.
+    pub arch: Vec<String>,
+    /// Profiles that it pulls in, each on these machines.
+    pub requires: Vec<(String, Vec<String>)>,
+}
+
+/// When a section applies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Profiles; empty: always.
+    pub profiles: Vec<String>,
+    /// Machines; empty: all.
+    pub arch: Vec<String>,
+}
+
+impl Scope {
+    /// Whether it applies with these profiles on this machine (a name as `uname -m` gives it).
+    pub fn applies(&self, profiles: &[String], arch: &str) -> bool {
+        let by_profile = self.profiles.is_empty() || self.profiles.iter().any(|name| profiles.contains(name));
+        by_profile && (self.arch.is_empty() || self.arch.iter().any(|name| name == arch))
+    }
+}
+
+/// `preferences`.
+#[derive(Clone, Debug)]
+pub struct Preferences {
+    /// When it applies.
+    pub scope: Scope,
+    /// `version`.
+    pub version: Option<String>,
+    /// `type`, in order.
+    pub types: Vec<Type>,
+    /// What is wrong in it outside its types.
+    pub problems: Vec<Diagnostic>,
+}
+
+/// `type`.
+#[derive(Clone, Debug)]
+pub struct Type {
+    /// Its start tag.
+    pub span: Span,
+    /// `image`.
+    pub image: String,
+    /// `primary`.
+    pub primary: bool,
+    /// What is wrong in it; warnings too.
+    pub problems: Vec<Diagnostic>,
+    /// What it says; `None` when what is wrong leaves nothing to say.
+    pub kind: Option<Kind>,
+}
+
+/// What a `type` says.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// `image="oem"`.
+    Disk(Box<DiskType>),
+    /// `image="ext4"`: a bare file system.
+    Filesystem {
+        /// Row of the registry.
+        name: String,
+        /// Options of its mkfs.
+        options: Vec<String>,
+        /// `size`.
+        size: Option<SizeElement>,
+    },
+}
+
+/// `image="oem"`, with what was left out still open.
+#[derive(Clone, Debug)]
+pub struct DiskType {
+    /// `firmware` is `efi` or `uefi`; otherwise it is left out, and the machine decides.
+    pub uefi: bool,
+    /// `filesystem`.
+    pub filesystem: String,
+    /// `fscreateoptions`.
+    pub options: Vec<String>,
+    /// `fsmountoptions`.
+    pub mount_options: Option<String>,
+    /// `rootfs_label`.
+    pub label: Option<String>,
+    /// `efipartsize`, MiB.
+    pub esp_mib: Option<u64>,
+    /// `eficsm`.
+    pub csm: bool,
+    /// `target_blocksize`.
+    pub sector_size: SectorSize,
+    /// `disk_start_sector`.
+    pub start_sector: u64,
+    /// `devicepersistency`.
+    pub naming: Naming,
+    /// `kernelcmdline`.
+    pub command_line: String,
+    /// `apply_dps_codes`.
+    pub discoverable: bool,
+    /// `format` and `formatoptions`.
+    pub format: Option<Format>,
+    /// `bootloader`; `None`: left out.
+    pub loader: Option<super::Loader>,
+    /// `size`.
+    pub size: Option<SizeElement>,
+    /// `oem-resize`.
+    pub resize: bool,
+    /// `oem-systemsize`, MiB.
+    pub system_mib: Option<u64>,
+    /// `partitions/partition`.
+    pub partitions: Vec<Partition>,
+}
+
+/// `size`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeElement {
+    /// The value, in bytes.
+    pub value: Bytes,
+    /// Whether it comes on top of what is computed.
+    pub additive: bool,
+    /// `unpartitioned`, in bytes.
+    pub unpartitioned: Bytes,
+}
+
+/// Something that makes the tree: packages, users.
+#[derive(Clone, Debug)]
+pub struct Need {
+    /// When it applies.
+    pub scope: Scope,
+    /// What would have to be done, as an error.
+    pub problem: Diagnostic,
+}
