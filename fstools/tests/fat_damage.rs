@@ -432,7 +432,7 @@ const PLANTS_32: &[Plant] = &[
 ];
 
 /// Everything that is found, whether it can be read past or not.
-fn found(image: &Vec<u8>) -> Vec<Damage> {
+fn found(image: &dyn ReadAt) -> Vec<Damage> {
     match (row().open)(image) {
         Ok(opened) => opened.damage,
         Err(damage) => vec![damage],
@@ -489,7 +489,7 @@ fn what_can_be_read_past_is_read() {
 }
 
 /// Reads all that can be read; any result will do, as long as there is one.
-fn read_all(image: &Vec<u8>) -> usize {
+fn read_all(image: &dyn ReadAt) -> usize {
     let _ = (row().recognise)(image);
     let mut text = String::new();
     let dumped = (row().dump)(image, &mut text);

@@ -15,6 +15,9 @@ struct Case {
     sample: fn() -> Sample,
 }
 
+/// mtools 4.0 cannot read these names.
+const PAIRS: &str = "fat12, characters beyond the basic plane";
+
 const CASES: &[Case] = &[
     Case { name: "fat12, 1 MiB", options: "-n TINY", len: MIB, sector_size: 512, sample: mixed },
     Case { name: "fat12, 1.44 MB", options: "", len: 1440 * KIB, sector_size: 512, sample: mixed },
@@ -41,6 +44,7 @@ const CASES: &[Case] = &[
         sample: mixed,
     },
     Case { name: "fat32, one fat", options: "-f 1", len: 50 * MIB, sector_size: 512, sample: mixed },
+    Case { name: PAIRS, options: "", len: 2 * MIB, sector_size: 512, sample: pairs },
     Case {
         name: "fat16, all by hand",
         options: "-F 16 -s 4 -R 5 -r 100 -i C0FFEE01",
@@ -163,7 +167,7 @@ fn folder_lines(folder: &Path) -> Vec<Line> {
 fn mtools_read_the_same_tree() {
     let Some(mcopy) = tool("mtools_read_the_same_tree", "mcopy", "mtools") else { return };
     let Some(mdir) = tool("mtools_read_the_same_tree", "mdir", "mtools") else { return };
-    for case in CASES {
+    for case in CASES.iter().filter(|case| case.name != PAIRS) {
         each_image(case, |path, sample| {
             let image = path.to_str().unwrap();
             let expected = expected(sample);

@@ -1,6 +1,6 @@
 //! What the tests of FAT share: trees, images, tools.
 #![allow(dead_code)] // each test file uses a part of it
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use diskwright_formats::bytes::escaped;
 use diskwright_formats::fault::Refusal;
@@ -149,6 +149,11 @@ pub(crate) fn mixed() -> Sample {
     let file = sample.tree.lookup(b"debian/vmlinuz-6.1.0-18-amd64").unwrap();
     sample.tree.link(ROOT, b"vmlinuz", file).unwrap();
     sample
+}
+
+/// Names of two UTF-16 units a character.
+pub(crate) fn pairs() -> Sample {
+    Sample::new().bytes("😀 smile 🎉.txt", b"1").bytes("𝕏", b"2").bytes("plain", b"3")
 }
 
 /// Four thousand files in one directory.
