@@ -266,7 +266,7 @@ fn an_unreadable_file_is_named() {
     }
     let at = tempfile::tempdir().unwrap();
     write(at.path().join("tree/secret"), "x");
-    let closed = std::os::unix::fs::PermissionsExt::from_mode(0);
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o000);
     std::fs::set_permissions(at.path().join("tree/secret"), closed).unwrap();
     let ended = run(command(["mkfs", "ext4", "tree", "i"]).current_dir(at.path()));
     assert_ne!(ended.code, Some(0));
