@@ -1,15 +1,136 @@
-//! Image to tree: not built yet.
+//! Image to tree, and everything that contradicts the format.
+//!
+//! An independent reader: it shares the structures of `disk.rs` with the writer and nothing else. It stands on the
+//! kernel's documentation (`Documentation/filesystems/ext4`) and on what mke2fs, e2fsck and the kernel write.
+//!
+//! In order: the superblock; descriptors and their copies; all inode tables, whose maps say which blocks are in use;
+//! directories from the root on, which make the tree; then bitmaps and counts are rebuilt and compared. Every block of
+//! metadata is followed once, so that time and memory are bounded by the bytes of the image.
 
-use crate::registry::Opened;
-use diskwright_formats::fault::{Damage, DamageKind, Spot};
+mod bitmaps;
+mod blocks;
+mod claims;
+mod directory;
+mod features;
+mod groups;
+mod hash;
+mod inodes;
+mod internal;
+mod reach;
+mod report;
+mod resize;
+mod volume;
+mod xattrs;
+
+pub(in crate::ext) use claims::Claim;
+pub(in crate::ext) use directory::{Entry, entry_at, has_tail, is_node};
+pub(in crate::ext) use features::names as feature_names;
+pub(in crate::ext) use groups::{Group, per_block, primary};
+pub(in crate::ext) use inodes::Inode;
+pub(in crate::ext) use report::{Object, Report};
+pub(in crate::ext) use volume::Volume;
+
+use super::disk::{MAGIC, incompat};
+use crate::registry::{Opened, Usage};
+use crate::tree::{Meta, Time, Tree};
+use claims::Claims;
+use diskwright_formats::fault::Damage;
 use diskwright_formats::layout::ReadAt;
+use inodes::Found;
+use reach::Walk;
 
-/// Whether the image says that it is one of ours.
-pub(super) fn recognise(_: &dyn ReadAt) -> bool {
-    false
+/// Whether the image has the magic number of an ext file system. The journal of another one has it, too, and is none.
+pub(super) fn recognise(image: &dyn ReadAt) -> bool {
+    const MAGIC_AT: u64 = 1024 + 0x38;
+    const INCOMPAT_AT: u64 = 1024 + 0x60;
+    let (mut magic, mut features) = ([0; 2], [0; 4]);
+    let read = image.read_exact_at(MAGIC_AT, &mut magic).and(image.read_exact_at(INCOMPAT_AT, &mut features));
+    let is_journal = u32::from_le_bytes(features) & incompat::JOURNAL_DEV != 0;
+    read.is_ok() && u16::from_le_bytes(magic) == MAGIC && !is_journal
 }
 
-/// Reads and checks an image.
-pub(super) fn open(_: &dyn ReadAt) -> Result<Opened, Damage> {
-    Err(Damage::new(DamageKind::Unsupported, Spot::new("ext4", ""), 0, "", ""))
+/// Reads and checks an image. Fails where there is no superblock to compute with, where it names a feature that this
+/// reader does not know, or where no group descriptor can be read.
+pub(super) fn open(image: &dyn ReadAt) -> Result<Opened, Damage> {
+    let Scan { volume, groups, mut claims, inodes, mut tree, mut report } = scan(image)?;
+    groups::check_backups(&volume, &groups, &mut report);
+    let mut walk = Walk {
+        volume: &volume,
+        inodes: &inodes,
+        contested: claims.contested(|of| matches!(of, Object::Directory { .. })),
+        claims: &mut claims,
+        report: &mut report,
+        tree: &mut tree,
+        files: Vec::new(),
+    };
+    walk.run();
+    let files = walk.files;
+    let claims = claims.sorted();
+    claims::check(&claims, &volume, &mut report);
+    let used = claims::used(&claims);
+    bitmaps::check(&volume, &groups, &used, &inodes, &mut report);
+    internal::check(&volume, &inodes, &mut report);
+    Ok(Opened {
+        tree,
+        files,
+        len: volume.len(),
+        id: uuid::Uuid::from_bytes(volume.superblock.s_uuid).to_string(),
+        label: label(&volume),
+        usage: usage(&volume),
+        damage: report.into_damage(),
+    })
+}
+
+/// All metadata but directories, read: what is where, and what every block is used for.
+pub(in crate::ext) struct Scan<'a> {
+    pub(in crate::ext) volume: Volume<'a>,
+    pub(in crate::ext) groups: Vec<Group>,
+    pub(in crate::ext) claims: Claims,
+    /// Inodes in use, by number.
+    pub(in crate::ext) inodes: Vec<Inode>,
+    /// An empty tree that holds the attributes of all inodes.
+    tree: Tree,
+    report: Report,
+}
+
+/// Reads superblock, descriptors and inodes.
+pub(in crate::ext) fn scan(image: &dyn ReadAt) -> Result<Scan<'_>, Damage> {
+    let mut report = Report::default();
+    let volume = Volume::read(image, &mut report)?;
+    let mut claims = Claims::default();
+    let groups = groups::read(&volume, &mut claims, &mut report)?;
+    let mmp = internal::mmp_block(&volume);
+    if volume.incompat(incompat::MMP) && volume.holds(mmp, 1) {
+        claims.add(mmp, 1, Object::Mmp);
+    }
+    let mut tree = Tree::new(Meta::of_root(0o755, Time::default()));
+    let mut found = Found {
+        volume: &volume,
+        claims: &mut claims,
+        report: &mut report,
+        tree: &mut tree,
+        xattr_blocks: Default::default(),
+        inodes: Vec::new(),
+    };
+    found.read_tables(&groups);
+    let inodes = found.inodes;
+    Ok(Scan { volume, groups, claims, inodes, tree, report })
+}
+
+fn label(volume: &Volume) -> Vec<u8> {
+    let name = &volume.superblock.s_volume_name;
+    name.split(|&byte| byte == 0).next().unwrap_or_default().to_vec()
+}
+
+/// As the superblock says it.
+fn usage(volume: &Volume) -> Usage {
+    let superblock = &volume.superblock;
+    let free = superblock.free_blocks_count().min(volume.blocks);
+    let kept = superblock.reserved_blocks_count();
+    let free_inodes = superblock.s_free_inodes_count.get().min(volume.inodes());
+    Usage {
+        free: volume.offset(free.saturating_sub(kept)),
+        used: volume.offset(volume.blocks - free),
+        inodes: Some(((volume.inodes() - free_inodes).into(), free_inodes.into())),
+    }
 }

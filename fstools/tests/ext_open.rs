@@ -1,0 +1,733 @@
+//! The ext reader against what mke2fs, e2fsck, debugfs and the kernel write.
+#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr, clippy::unwrap_used)]
+
+#[path = "../../formats/tests/oracle/mod.rs"]
+mod oracle;
+
+use diskwright_formats::fault::{Damage, DamageKind};
+use diskwright_formats::layout::{OneFile, ReadAt};
+use diskwright_fstools::registry::{MOST_DAMAGE, Opened, Row, find};
+use diskwright_fstools::tree::{Data, Kind, Tree};
+use oracle::{Image, Numbers, run, tool, try_run};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+fn row() -> &'static Row {
+    find("ext4").unwrap()
+}
+
+/// The tools of e2fsprogs.
+struct Tools {
+    mke2fs: PathBuf,
+    e2fsck: PathBuf,
+    debugfs: PathBuf,
+}
+
+fn tools(test: &str) -> Option<Tools> {
+    let tool = |name| tool(test, name, "e2fsprogs");
+    Some(Tools { mke2fs: tool("mke2fs")?, e2fsck: tool("e2fsck")?, debugfs: tool("debugfs")? })
+}
+
+fn words(text: &str) -> Vec<&OsStr> {
+    text.split_whitespace().map(OsStr::new).collect()
+}
+
+/// A directory with a file of every kind that any user may make.
+fn populate(top: &Path) {
+    fs::create_dir_all(top.join("deep/er/and/deeper")).unwrap();
+    fs::create_dir(top.join("many")).unwrap();
+    for number in 0..700 {
+        let name = format!("many/a long name, so that an index needs two levels {number}{}", "-".repeat(150));
+        fs::write(top.join(name), format!("{number}")).unwrap();
+    }
+    fs::write(top.join("many/\u{e4}\u{f6}\u{fc} beyond ascii"), "x").unwrap();
+    for size in [0usize, 1, 59, 60, 1024, 4096, 4097, 70_000, 300_000] {
+        let bytes: Vec<u8> = (0..size).map(|at| (at * 7 + at / 256) as u8 | 1).collect();
+        fs::write(top.join(format!("deep/file{size}")), bytes).unwrap();
+    }
+    let sparse = fs::File::create(top.join("deep/er/sparse")).unwrap();
+    sparse.set_len(900_001).unwrap();
+    for at in [0u64, 65536, 500_000, 800_000] {
+        sparse.write_all_at(&[7; 5000], at).unwrap();
+    }
+    // Every other block: more extents than an inode holds, more blocks than direct pointers reach.
+    let holes = fs::File::create(top.join("deep/er/holes")).unwrap();
+    for at in 0..400u64 {
+        holes.write_all_at(&[at as u8 | 1; 4096], at * 8192).unwrap();
+    }
+    fs::hard_link(top.join("deep/file60"), top.join("deep/er/another name")).unwrap();
+    symlink("short", top.join("deep/fast")).unwrap();
+    symlink("x".repeat(59), top.join("deep/fast59")).unwrap();
+    symlink("y".repeat(60), top.join("deep/slow60")).unwrap();
+    symlink("z".repeat(900), top.join("deep/slow900")).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(top.join("deep/socket")));
+    fs::set_permissions(top.join("deep/file1"), PermissionsExt::from_mode(0o4711)).unwrap();
+}
+
+/// In memory where that is possible: mke2fs syncs.
+fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+fn dump(image: &dyn ReadAt) -> String {
+    let mut text = String::new();
+    (row().dump)(image, &mut text).unwrap_or_else(|damage| panic!("{damage}"));
+    text
+}
+
+struct Made {
+    image: PathBuf,
+    source: PathBuf,
+    _scratch: tempfile::TempDir,
+}
+
+/// An image as mke2fs makes it: `options size`.
+fn make(tools: &Tools, invocation: &str) -> Made {
+    let scratch = scratch();
+    let (image, source) = (scratch.path().join("image"), scratch.path().join("source"));
+    fs::create_dir(&source).unwrap();
+    populate(&source);
+    let (options, size) = invocation.rsplit_once(' ').unwrap();
+    let mut arguments = words("-q -F -E root_owner=0:0 -d");
+    arguments.push(source.as_os_str());
+    arguments.extend(words(options));
+    arguments.push(image.as_os_str());
+    arguments.push(OsStr::new(size));
+    run(&tools.mke2fs, &arguments);
+    Made { image, source, _scratch: scratch }
+}
+
+fn open(image: &Path) -> Opened {
+    (row().open)(&Image::open(image)).unwrap_or_else(|damage| panic!("{damage}"))
+}
+
+fn silent(image: &Path, when: &str) -> Opened {
+    let opened = open(image);
+    let text: Vec<String> = opened.damage.iter().take(20).map(ToString::to_string).collect();
+    assert!(opened.damage.is_empty(), "{when}: {} damages\n{}", opened.damage.len(), text.join("\n"));
+    opened
+}
+
+/// The tree is the source directory: data, kinds, modes, times, links.
+fn check_tree(opened: &Opened, image: &Path, source: &Path, when: &str) {
+    let image = Image::open(image);
+    let contents = OneFile(&image);
+    let tree = &opened.tree;
+    let mut inodes = std::collections::BTreeMap::new();
+    let mut count = 0;
+    for step in tree.walk() {
+        let path = source.join(OsStr::from_bytes(&step.path[1..]));
+        if step.path.starts_with(b"/lost+found") || step.path.starts_with(b"/made") {
+            continue;
+        }
+        count += 1;
+        let (node, stat) = (tree.node(step.node), fs::symlink_metadata(&path).unwrap());
+        let at = format!("{when}: {}", path.display());
+        assert_eq!(u32::from(node.meta.mode), stat.mode() & 0o7777, "{at}");
+        // Making lost+found changed the root.
+        assert!(node.meta.mtime.sec == stat.mtime() || step.path == b"/", "{at}");
+        assert_eq!((node.meta.uid, node.meta.gid), owner(&step.path, &stat), "{at}");
+        assert_eq!(*inodes.entry(stat.ino()).or_insert(step.node), step.node, "{at}");
+        match &node.kind {
+            Kind::Directory(_) => assert!(stat.is_dir(), "{at}"),
+            Kind::Symlink(target) => {
+                assert_eq!(**target, *fs::read_link(&path).unwrap().as_os_str().as_bytes())
+            }
+            Kind::Socket => assert!(stat.file_type().is_socket(), "{at}"),
+            Kind::File(data) => {
+                assert_eq!(data.size(), stat.len(), "{at}");
+                let Data::Content { id, runs, .. } = data else { panic!("{at}") };
+                let layout = &opened.files[id.0 as usize];
+                assert!(oracle::bytes(layout, &contents) == fs::read(&path).unwrap(), "{at}");
+                let covered: Vec<_> = layout.covered().collect();
+                assert_eq!(covered, data.runs().collect::<Vec<_>>(), "{at}");
+                let has_holes = path.ends_with("sparse") || path.ends_with("holes");
+                assert!(runs.is_some() == has_holes || when.contains("-b 65536"), "{at}");
+            }
+            other => panic!("{at}: {other:?}"),
+        }
+    }
+    assert_eq!(count, walk(source), "{when}");
+}
+
+fn owner(path: &[u8], stat: &fs::Metadata) -> (u32, u32) {
+    if path == b"/" { (0, 0) } else { (stat.uid(), stat.gid()) }
+}
+
+fn walk(dir: &Path) -> usize {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    1 + entries
+        .map(|entry| if entry.file_type().unwrap().is_dir() { walk(&entry.path()) } else { 1 })
+        .sum::<usize>()
+}
+
+/// What mke2fs -d cannot take from every user's directory.
+fn add_by_debugfs(tools: &Tools, made: &Made) {
+    let value = made.source.join("../value");
+    fs::write(&value, [5; 300]).unwrap();
+    let acl = made.source.join("../acl");
+    fs::write(&acl, ACL).unwrap();
+    let commands = format!(
+        "mkdir /made\ncd /made\nmknod tty c 4 65\nmknod big c 259 60000\nmknod disk b 8 1\nmknod pipe p\n\
+         write {0} small\nea_set small user.one 1\nea_set small security.two 22\n\
+         write {0} large\nea_set -f {0} large user.large\nea_set large trusted.three 333\nea_set large user.\u{e4} x\n\
+         write {0} list\nea_set -f {1} list system.posix_acl_access\nea_set . user.on a-directory\n\
+         symlink link {2}\nea_set link trusted.t 1\n",
+        value.display(),
+        acl.display(),
+        "t".repeat(70),
+    );
+    let script = made.source.join("../commands");
+    fs::write(&script, commands).unwrap();
+    run(&tools.debugfs, &["-w".as_ref(), "-f".as_ref(), script.as_os_str(), made.image.as_os_str()]);
+}
+
+/// Owner rw, user 1000 r, group r, mask rw, others none, as getxattr gives it.
+const ACL: [u8; 44] = [
+    2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 232, 3, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255, 16,
+    0, 6, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
+];
+
+fn check_made(tree: &Tree, has_large: bool) {
+    let node = |path: &str| {
+        let id = tree.lookup(path.as_bytes()).unwrap_or_else(|| panic!("{path}"));
+        (tree.node(id), tree.xattrs(tree.node(id).meta.xattrs))
+    };
+    assert_eq!(node("/made/tty").0.kind, Kind::CharDevice { major: 4, minor: 65 });
+    assert_eq!(node("/made/big").0.kind, Kind::CharDevice { major: 259, minor: 60000 });
+    assert_eq!(node("/made/disk").0.kind, Kind::BlockDevice { major: 8, minor: 1 });
+    assert_eq!(node("/made/pipe").0.kind, Kind::Fifo);
+    assert_eq!(node("/made/link").0.kind, Kind::Symlink([b't'; 70].into()));
+    let check = |path: &str, expected: &[(&str, &[u8])]| {
+        let expected = expected.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec()));
+        assert_eq!(*node(path).1, expected.collect(), "{path}");
+    };
+    check("/made/small", &[("user.one", b"1"), ("security.two", b"22")]);
+    if has_large {
+        check("/made/large", &[("user.large", &[5; 300]), ("trusted.three", b"333"), ("user.\u{e4}", b"x")]);
+    }
+    check("/made/list", &[("system.posix_acl_access", &ACL)]);
+    check("/made", &[("user.on", b"a-directory")]);
+    check("/made/link", &[("trusted.t", b"1")]);
+    check("/many", &[]);
+}
+
+/// Forms that mke2fs 1.47 gives to a file system.
+const FEW: &[&str] = &[
+    "-t ext4 -b 4096 64M",
+    "-t ext4 -b 1024 -O ^metadata_csum,uninit_bg 64M",
+    "-t ext4 -b 4096 -O metadata_csum_seed,orphan_file,^64bit 128M",
+    "-t ext3 -b 4096 64M",
+    "-t ext2 -b 1024 -O ^resize_inode 32M",
+];
+
+/// All of them, and some sizes.
+const MANY: &[&str] = &[
+    "-t ext4 64M",
+    "-t ext4 -b 2048 64M",
+    "-t ext4 -b 1024 -O ^has_journal 10M",
+    "-t ext4 -b 4096 -O ^64bit 128M",
+    "-t ext4 -b 1024 -O ^64bit 64M",
+    "-t ext4 -b 4096 -O ^metadata_csum 128M",
+    "-t ext4 -b 1024 -O ^metadata_csum,uninit_bg,^64bit 64M",
+    "-t ext4 -b 4096 -O ^flex_bg 300M",
+    "-t ext4 -b 1024 -O ^flex_bg,^resize_inode 64M",
+    "-t ext4 -b 1024 -O ^resize_inode,meta_bg 64M",
+    "-t ext4 -b 1024 -O ^resize_inode,meta_bg,^64bit,^flex_bg 100M",
+    "-t ext4 -b 4096 -O sparse_super2 600M",
+    "-t ext4 -b 1024 -O sparse_super2 -E num_backup_sb=1 100M",
+    "-t ext4 -b 1024 -O ^sparse_super,^resize_inode 100M",
+    "-t ext4 -b 1024 -I 128 64M",
+    "-t ext4 -b 4096 -I 1024 64M",
+    "-t ext4 -b 4096 -O mmp,quota,project 64M",
+    "-t ext4 -b 1024 -O ^dir_index,^huge_file,^dir_nlink,^extra_isize 64M",
+    "-t ext4 -b 1024 -O ^extent,^64bit 64M",
+    "-t ext4 -b 4096 -E packed_meta_blocks=1 -G 64 400M",
+    "-t ext4 -b 1024 -g 1024 -N 5000 64M",
+    "-t ext4 -b 1024 -O large_dir,fast_commit,stable_inodes,verity -E lazy_itable_init=0 64M",
+    "-t ext4 -b 65536 -N 2000 500M",
+    "-t ext4 3G",
+    "-t ext4 20G",
+    "-t ext3 -b 4096 -I 128 128M",
+    "-t ext3 -b 4096 2G",
+    "-t ext2 16M",
+    "-t ext2 -b 1024 -r 0 32M",
+    "-t ext2 -b 2048 -O ^filetype,^sparse_super,^resize_inode 64M",
+    "-t ext2 -b 4096 -I 128 -m 0 64M",
+    "-t ext2 -b 1024 -O none 64M",
+    "-t ext2 -b 1024 -E resize=4000000 64M",
+];
+
+/// The long list only if it is asked for.
+fn invocations() -> impl Iterator<Item = &'static str> {
+    let all = std::env::var_os("DISKWRIGHT_ALL").is_some_and(|value| value == "1");
+    FEW.iter()
+        .chain(if all { MANY } else { &[] })
+        .copied()
+        .skip(std::env::var("SKIPN").map_or(0, |v| v.parse().unwrap()))
+}
+
+#[test]
+fn silent_on_what_mke2fs_and_e2fsck_make() {
+    let Some(tools) = tools("silent_on_what_mke2fs_and_e2fsck_make") else { return };
+    for invocation in invocations() {
+        eprintln!("{invocation}");
+        let made = make(&tools, invocation);
+        let opened = silent(&made.image, invocation);
+        check_tree(&opened, &made.image, &made.source, invocation);
+        assert!((row().recognise)(&Image::open(&made.image)));
+        let has_xattrs = !invocation.contains("none") && !invocation.contains("-r 0");
+        if has_xattrs {
+            add_by_debugfs(&tools, &made);
+            silent(&made.image, &format!("{invocation}, debugfs"));
+        }
+        let (code, text) = try_run(&tools.e2fsck, &["-fyD".as_ref(), made.image.as_os_str()]);
+        assert!(code.is_some_and(|code| code <= 1), "{invocation}: {text}");
+        let opened = silent(&made.image, &format!("{invocation}, e2fsck -fyD"));
+        oracle::check_dump(&dump(&Image::open(&made.image)), fs::metadata(&made.image).unwrap().len());
+        check_tree(&opened, &made.image, &made.source, invocation);
+        if has_xattrs {
+            check_made(&opened.tree, true);
+        }
+    }
+}
+
+/// A structure in a dump: where, how long, its name.
+#[derive(Clone, Debug)]
+struct Line {
+    at: u64,
+    len: u64,
+    name: String,
+    fields: String,
+}
+
+fn lines(dump: &str) -> Vec<Line> {
+    let line = |text: &str| {
+        let mut parts = text.splitn(3, ' ');
+        let mut number = || parts.next().unwrap().parse().unwrap();
+        let (at, len) = (number(), number());
+        let (name, fields) = parts.next().unwrap().split_once(": ").unwrap_or_default();
+        Line { at, len, name: name.to_owned(), fields: fields.to_owned() }
+    };
+    dump.lines().map(line).collect()
+}
+
+/// The damages of an image, the one that ends the reading too.
+fn damages(image: &dyn ReadAt) -> Vec<Damage> {
+    (row().open)(image).map_or_else(|damage| vec![damage], |opened| opened.damage)
+}
+
+#[test]
+fn a_flipped_bit_is_reported_where_it_is() {
+    let Some(tools) = tools("a_flipped_bit_is_reported_where_it_is") else { return };
+    let mut seen = BTreeSet::new();
+    for invocation in
+        ["-t ext4 -b 1024 -O orphan_file 20M", "-t ext4 -b 4096 -O metadata_csum_seed,^64bit 300M"]
+    {
+        let made = make(&tools, invocation);
+        add_by_debugfs(&tools, &made);
+        try_run(&tools.e2fsck, &["-fyD".as_ref(), made.image.as_os_str()]);
+        let mut bytes = fs::read(&made.image).unwrap();
+        let lines = lines(&dump(&bytes));
+        let mut numbers = Numbers(7);
+        let mut left: BTreeMap<String, u32> = BTreeMap::new();
+        for line in &lines {
+            let class: String = line.name.chars().filter(|char| !char.is_ascii_digit()).collect();
+            let left = left.entry(class.clone()).or_insert(4);
+            if !is_checked(&class, line) || *left == 0 {
+                continue;
+            }
+            *left -= 1;
+            let (first, end) = extent_of(&lines, line);
+            for _ in 0..4 {
+                let (at, bit) = (line.at + numbers.below(line.len), numbers.below(8));
+                bytes[at as usize] ^= 1 << bit;
+                let found = damages(&bytes);
+                let names = |damage: &Damage| {
+                    damage.spot.object == line.name && (first..end).contains(&damage.offset)
+                };
+                let text: Vec<String> = found.iter().take(9).map(ToString::to_string).collect();
+                assert!(
+                    found.iter().any(names),
+                    "{invocation}: byte {at} bit {bit} of {line:?}, {first}..{end}:\n{}",
+                    text.join("\n")
+                );
+                bytes[at as usize] ^= 1 << bit;
+            }
+            seen.insert(class);
+        }
+        assert!(damages(&bytes).is_empty());
+    }
+    let expected = CHECKED.iter().map(|class| (*class).to_owned()).collect();
+    assert_eq!(seen, expected, "a kind of structure was not tried");
+}
+
+/// Structures whose every bit is checked where `metadata_csum` is on, without their numbers.
+const CHECKED: &[&str] = &[
+    "superblock",
+    "group /superblock backup",
+    "group /descriptor",
+    "group /descriptor backup of group ",
+    "group /reserved descriptor blocks",
+    "group /block bitmap",
+    "group /inode bitmap",
+    "inode ",
+    "inode /extent node",
+    "inode /indirect block",
+    "inode /directory block ",
+    "inode /htree root",
+    "inode /htree node ",
+    "inode /xattr block",
+    "orphan file block ",
+];
+
+fn is_checked(class: &str, line: &Line) -> bool {
+    // Behind the used entries of an index node nothing is checked; bitmaps that are not initialised are not read; reserved
+    // descriptors are checked in group 0 alone.
+    let exempt = line.fields == "unused entries" && class.contains("htree")
+        || line.fields == "unused"
+        || line.fields == "an empty entry"
+        || class.contains("bitmap") && !line.name.starts_with("group 0/")
+        || class.contains("reserved") && !line.name.starts_with("group 0/");
+    CHECKED.contains(&class) && !exempt
+}
+
+/// The bytes of the structure that a line is a part of.
+fn extent_of(lines: &[Line], line: &Line) -> (u64, u64) {
+    let at = lines.iter().position(|other| other.at == line.at).unwrap();
+    let same = |other: &&Line| other.name == line.name;
+    let before = lines[..at].iter().rev().take_while(same).last().unwrap_or(line);
+    let after = lines[at..].iter().take_while(same).last().unwrap();
+    (before.at, after.at + after.len)
+}
+
+/// Faults with correct checksums, as debugfs makes them.
+#[test]
+fn a_contradiction_is_reported() {
+    use DamageKind::{Mismatch, Value};
+    let Some(tools) = tools("a_contradiction_is_reported") else { return };
+    let file = "/deep/file4096";
+    let ext4: &[(&str, &str, DamageKind)] = &[
+        ("sif {file} links_count 5", "inode {ino}", Mismatch),
+        ("sif {file} blocks 100", "inode {ino}", Mismatch),
+        ("sif {file} size 10", "inode {ino}", Mismatch),
+        ("sif {file} mode 0", "inode {ino}", Value),
+        ("sif {file} dtime 5", "inode {ino}", Value),
+        ("sif {file} file_acl 99999999", "inode {ino}", Value),
+        ("sif {file} flags 0x81000", "inode {ino}", Value),
+        ("sif {file} flags 0", "inode {ino}", Value),
+        ("sif /deep size 5000", "inode {deep}", Mismatch),
+        ("sif /deep links_count 7", "inode {deep}", Mismatch),
+        ("sif /deep/fast size 4", "inode {fast}", Value),
+        ("ln {file} /deep/extra", "inode {ino}", Mismatch),
+        ("ln /deep /deep/er/loop", "inode {er}/directory block 0", Mismatch),
+        ("ln <8> /deep/journal", "inode {deep}/directory block 0", Mismatch),
+        ("ln <900> /deep/nobody", "inode {deep}/directory block 0", Mismatch),
+        ("unlink {file}", "inode {ino}", Mismatch),
+        ("clri {file}", "inode {deep}/directory block 0", Mismatch),
+        ("unlink /lost+found", "inode 2", Value),
+        ("freei {file}", "group 0/inode bitmap", Mismatch),
+        ("seti <1500>", "group 0/inode bitmap", Mismatch),
+        ("freeb 40", "group 0/block bitmap", Mismatch),
+        ("setb 7000", "group 0/block bitmap", Mismatch),
+        ("ssv free_blocks_count 5", "superblock", Mismatch),
+        ("ssv free_inodes_count 5", "superblock", Mismatch),
+        ("ssv state 0", "superblock", Value),
+        ("ssv last_orphan 20", "superblock", Value),
+        ("ssv inodes_count 8", "superblock", Value),
+        ("ssv reserved_gdt_blocks 3", "inode 7/indirect block", Mismatch),
+        ("feature needs_recovery", "superblock", Value),
+        ("set_bg 0 free_inodes_count 3\nset_bg 0 checksum calc", "group 0/descriptor", Mismatch),
+        ("set_bg 0 free_blocks_count 3\nset_bg 0 checksum calc", "group 0/descriptor", Mismatch),
+        ("set_bg 0 used_dirs_count 77\nset_bg 0 checksum calc", "group 0/descriptor", Mismatch),
+        ("set_bg 0 itable_unused 60000\nset_bg 0 checksum calc", "group 0/descriptor", Value),
+        ("set_bg 1 inode_table 99\nset_bg 1 checksum calc", "group 1/inode table", Mismatch),
+        ("set_bg 1 block_bitmap 999999\nset_bg 1 checksum calc", "group 1/descriptor", Value),
+        ("set_bg 1 flags 2\nset_bg 1 checksum calc", "group 1/descriptor", Mismatch),
+    ];
+    let ext2: &[(&str, &str, DamageKind)] = &[
+        ("sif {file} block[0] 99999999", "inode {ino}", Value),
+        ("sif {file} block[0] 1", "inode {ino}/data block 0", Mismatch),
+        ("sif {file} block[0] 0", "inode {ino}", Mismatch),
+        ("sif /deep/file300000 block[IND] 99999999", "inode {large}", Value),
+        ("sif /deep/file300000 block[DIND] 3", "inode {large}/indirect block", Mismatch),
+        ("sif /deep block[0] 0", "inode {deep}", Mismatch),
+        ("sif <7> block[DIND] 0", "inode 7", Value),
+    ];
+    let cases = [("-t ext4 -b 1024 20M", ext4), ("-t ext2 -b 1024 20M", ext2)];
+    for (invocation, faults) in cases {
+        let made = make(&tools, invocation);
+        let paths = [
+            ("ino", file),
+            ("deep", "/deep"),
+            ("er", "/deep/er"),
+            ("fast", "/deep/fast"),
+            ("large", "/deep/file300000"),
+        ];
+        let inodes = paths.map(|(name, path)| (name, inode_of(&tools, &made.image, path)));
+        let pristine = fs::read(&made.image).unwrap();
+        for (commands, object, kind) in faults {
+            let object = inodes
+                .iter()
+                .fold((*object).to_owned(), |text, (name, ino)| text.replace(&format!("{{{name}}}"), ino));
+            let script = made.source.join("../commands");
+            fs::write(&script, commands.replace("{file}", file) + "\n").unwrap();
+            fs::write(&made.image, &pristine).unwrap();
+            run(&tools.debugfs, &["-w".as_ref(), "-f".as_ref(), script.as_os_str(), made.image.as_os_str()]);
+            let found = damages(&Image::open(&made.image));
+            let text: Vec<String> =
+                found.iter().take(9).map(|damage| format!("{:?} {damage}", damage.kind)).collect();
+            let is_it = |damage: &Damage| damage.spot.object == object && damage.kind == *kind;
+            assert!(found.iter().any(is_it), "{invocation}: {commands}: no {object} in\n{}", text.join("\n"));
+            let (code, text) = try_run(&tools.e2fsck, &["-fn".as_ref(), made.image.as_os_str()]);
+            // It does mind wrong free counts of the superblock, and still says 0.
+            let minds = code != Some(0) || text.contains("count wrong");
+            let ours_alone =
+                ["ssv state", "ssv last_orphan", "feature"].iter().any(|start| commands.starts_with(start));
+            assert!(minds || ours_alone, "{invocation}: {commands}: e2fsck does not mind\n{text}");
+        }
+    }
+}
+
+fn inode_of(tools: &Tools, image: &Path, path: &str) -> String {
+    let text = run(&tools.debugfs, &["-R".as_ref(), format!("stat {path}").as_ref(), image.as_os_str()]);
+    let number = text.split("Inode: ").nth(1).unwrap_or_else(|| panic!("{path}: {text}"));
+    number.split_whitespace().next().unwrap().to_owned()
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let Some(tools) = tools("what_cannot_be_read_is_named") else { return };
+    for (invocation, feature) in [
+        ("-t ext4 -O inline_data 16M", "inline_data"),
+        ("-t ext4 -O encrypt 16M", "encrypt"),
+        ("-t ext4 -O casefold 16M", "casefold"),
+        ("-t ext4 -O ea_inode 16M", "ea_inode"),
+        ("-t ext4 -O bigalloc -b 4096 16M", "bigalloc"),
+    ] {
+        let scratch = scratch();
+        let image = scratch.path().join("image");
+        let mut arguments = words("-q -F");
+        let (options, size) = invocation.rsplit_once(' ').unwrap();
+        arguments.extend(words(options));
+        arguments.extend([image.as_os_str(), size.as_ref()]);
+        run(&tools.mke2fs, &arguments);
+        let image = Image::open(&image);
+        assert!((row().recognise)(&image));
+        let damage = (row().open)(&image).err().unwrap_or_else(|| panic!("{invocation} was read"));
+        assert_eq!(damage.kind, DamageKind::Unsupported, "{damage}");
+        assert!(damage.found.contains(feature) && damage.spot.object == "superblock", "{damage}");
+        assert!((1024..2048).contains(&damage.offset), "{damage}");
+    }
+    for image in [vec![], vec![0; 1024], vec![0; 5000], vec![0xFF; 70_000]] {
+        assert!(!(row().recognise)(&image));
+        assert!((row().open)(&image).is_err());
+    }
+}
+
+/// An image of 1 to 2 MiB with some of everything.
+fn small(tools: &Tools, options: &str) -> Vec<u8> {
+    let scratch = scratch();
+    let (image, source) = (scratch.path().join("image"), scratch.path().join("source"));
+    fs::create_dir_all(source.join("many")).unwrap();
+    for number in 0..90 {
+        let name = format!("many/{number}{}", "n".repeat(200));
+        fs::write(source.join(name), vec![1; number * 3]).unwrap();
+    }
+    symlink("z".repeat(100), source.join("slow")).unwrap();
+    let holes = fs::File::create(source.join("holes")).unwrap();
+    for at in 0..90u64 {
+        holes.write_all_at(&[1; 1024], at * 8192).unwrap();
+    }
+    let mut arguments = words("-q -F -E root_owner=0:0 -b 1024 -N 160 -d");
+    arguments.push(source.as_os_str());
+    arguments.extend(words(options));
+    arguments.extend([image.as_os_str(), "1400".as_ref()]);
+    run(&tools.mke2fs, &arguments);
+    let made = Made { image: image.clone(), source, _scratch: scratch };
+    add_by_debugfs(tools, &made);
+    let (code, text) = try_run(&tools.e2fsck, &["-fyD".as_ref(), image.as_os_str()]);
+    assert!(code.is_some_and(|code| code <= 1), "{text}");
+    silent(&image, options);
+    fs::read(&image).unwrap()
+}
+
+/// Whatever the bytes are, reading and dumping end, and the dump tiles the image.
+fn survives(image: &impl ReadAt) {
+    if let Ok(opened) = (row().open)(image) {
+        assert!(opened.damage.len() <= MOST_DAMAGE);
+        for file in &opened.files {
+            assert!(file.extents().all(|extent| extent.end() <= file.len()));
+        }
+        assert!(opened.tree.walk().count() <= 1 << 20);
+    }
+    let mut text = String::new();
+    if (row().dump)(image, &mut text).is_ok() {
+        let mut at = 0;
+        for line in lines(&text) {
+            assert_eq!(line.at, at);
+            at += line.len;
+        }
+        assert_eq!(at, image.len() as u64);
+    }
+}
+
+#[test]
+fn hostile_images_are_survived() {
+    let Some(tools) = tools("hostile_images_are_survived") else { return };
+    let all = std::env::var_os("DISKWRIGHT_ALL").is_some_and(|value| value == "1");
+    let rounds = if all { 20_000 } else { 150 };
+    let mut numbers = Numbers(1);
+    for options in ["-t ext4 -O ^has_journal", "-t ext4 -O ^metadata_csum,^has_journal", "-t ext2 -I 128"] {
+        let image = small(&tools, options);
+        let metadata: Vec<Line> = lines(&dump(&image)).into_iter().filter(is_metadata).collect();
+        for _ in 0..rounds {
+            let mut image = image.clone();
+            for _ in 0..1 + numbers.below(6) {
+                mutate(&mut image, &metadata, &mut numbers);
+            }
+            survives(&image);
+        }
+        for len in (0..image.len()).step_by(image.len() / 60) {
+            survives(&image[..len].to_vec());
+        }
+    }
+}
+
+fn is_metadata(line: &Line) -> bool {
+    let dull = ["unused", "values", "zeros"];
+    !line.name.is_empty() && !line.name.contains("data block") && !dull.contains(&line.fields.as_str())
+}
+
+/// Changes a structure: a bit, a word, or the bytes of another one.
+fn mutate(image: &mut [u8], metadata: &[Line], numbers: &mut Numbers) {
+    const WORDS: [u32; 8] = [0, 1, u32::MAX, 0x8000_0000, 0x7FFF_FFFF, 0x1_0000, 0xFFFF, 12];
+    let line = |numbers: &mut Numbers| &metadata[numbers.below(metadata.len() as u64) as usize];
+    let (to, from) = (line(numbers), line(numbers));
+    let at = (to.at + numbers.below(to.len)) as usize;
+    match numbers.below(4) {
+        0 => image[at] ^= 1 << numbers.below(8),
+        1 => image[at] = numbers.below(256) as u8,
+        2 => {
+            let at = at & !3;
+            image[at..at + 4].copy_from_slice(&WORDS[numbers.below(8) as usize].to_le_bytes());
+        }
+        _ => {
+            let len = to.len.min(from.len) as usize;
+            image.copy_within(from.at as usize..from.at as usize + len, to.at as usize);
+        }
+    }
+}
+
+#[test]
+fn silent_on_what_the_kernel_writes() {
+    const TEST: &str = "silent_on_what_the_kernel_writes";
+    let Some(tools) = tools(TEST) else { return };
+    let (Some(mount), Some(umount)) = (tool(TEST, "mount", "mount"), tool(TEST, "umount", "mount")) else {
+        return;
+    };
+    for invocation in [
+        "-t ext4 -b 4096 -O orphan_file,metadata_csum_seed 64M",
+        "-t ext4 -b 1024 -I 256 64M",
+        "-t ext4 -b 4096 -O ^metadata_csum,uninit_bg 200M",
+        "-t ext3 -b 1024 64M",
+        "-t ext2 -b 4096 64M",
+    ] {
+        let made = make(&tools, invocation);
+        let at = made.source.join("../mount");
+        fs::create_dir(&at).unwrap();
+        let mounting = ["-o".as_ref(), "loop".as_ref(), made.image.as_os_str(), at.as_os_str()];
+        let (code, text) = try_run(&mount, &mounting);
+        if code != Some(0) {
+            println!("SKIP {TEST}: a loop mount needs root and loop devices: {}", text.trim());
+            return;
+        }
+        write_by_kernel(&at);
+        run(&umount, &[at.as_os_str()]);
+        let opened = silent(&made.image, invocation);
+        let names = opened.tree.children(opened.tree.lookup(b"/crowd").unwrap()).count();
+        assert_eq!(names, 1500 - 1500 / 3, "{invocation}");
+        oracle::check_dump(&dump(&Image::open(&made.image)), fs::metadata(&made.image).unwrap().len());
+    }
+}
+
+/// Grows and shrinks directories and files, so that indexes split, extents break and inodes are freed.
+fn write_by_kernel(top: &Path) {
+    fs::create_dir(top.join("crowd")).unwrap();
+    let name = |number: u32| top.join(format!("crowd/{number} \u{fc}{}", "-".repeat(60)));
+    for number in 0..1500 {
+        fs::write(name(number), vec![1; number as usize % 700]).unwrap();
+    }
+    for number in (0..1500).step_by(3) {
+        fs::remove_file(name(number)).unwrap();
+    }
+    fs::remove_dir_all(top.join("deep/er/and")).unwrap();
+    let broken = fs::File::create(top.join("broken")).unwrap();
+    for at in 0..900u64 {
+        broken.write_all_at(&[9; 1000], at * 10_000).unwrap();
+    }
+    broken.set_len(5_000_001).unwrap();
+    fs::rename(top.join("deep/file4097"), top.join("crowd/moved")).unwrap();
+    fs::remove_file(top.join("crowd/moved")).unwrap();
+    symlink("k".repeat(400), top.join("deep/by kernel")).unwrap();
+}
+
+/// Numbers that ask for the impossible end in a damage, soon.
+#[test]
+fn giant_numbers_are_refused_soon() {
+    let Some(tools) = tools("giant_numbers_are_refused_soon") else { return };
+    let image = small(&tools, "-t ext4 -O ^has_journal,^metadata_csum");
+    let at = |offset: usize, value: u32| (1024 + offset, value);
+    let cases: &[&[(usize, u32)]] = &[
+        &[at(0x04, u32::MAX)],
+        &[at(0x04, u32::MAX), at(0x150, 0xFFFF)],
+        &[at(0x20, 8), at(0x24, 8), at(0x28, 8), at(0x04, u32::MAX)],
+        &[at(0x64, 0), at(0x20, 8), at(0x28, 8), at(0x04, 300_000)],
+        &[at(0x28, 8192)],
+        &[at(0x60, 0x2D2), at(0x104, 0), at(0x04, 40_000_000)],
+        &[at(0xCC, 0xFFFF_0000)],
+    ];
+    for words in cases {
+        let mut image = image.clone();
+        for (at, value) in *words {
+            image[*at..at + 4].copy_from_slice(&value.to_le_bytes());
+        }
+        assert!(!damages(&image).is_empty(), "{words:?}");
+        survives(&image);
+    }
+}
+
+/// Directories that share their blocks, and a tree of extents that leads back into itself, are followed once.
+#[test]
+fn knots_are_followed_once() {
+    let Some(tools) = tools("knots_are_followed_once") else { return };
+    let image = small(&tools, "-t ext4 -O ^has_journal,^metadata_csum");
+    let all = lines(&dump(&image));
+    let inode = |name: &str| all.iter().find(|line| line.name == name).unwrap().clone();
+    let many = all.iter().find(|line| line.name.ends_with("/htree root")).unwrap();
+    let crowd = inode(many.name.strip_suffix("/htree root").unwrap());
+    // Every inode becomes the crowded directory.
+    let mut knotted = image.clone();
+    for line in all.iter().filter(|line| line.fields.starts_with("mode=0o100644")) {
+        knotted.copy_within(crowd.at as usize..(crowd.at + crowd.len) as usize, line.at as usize);
+    }
+    let found = damages(&knotted);
+    assert!(found.iter().any(|damage| damage.expected.ends_with("used once")));
+    survives(&knotted);
+    // The only child of the root of an extent tree becomes its own child.
+    let node = all.iter().find(|line| line.name.ends_with("/extent node")).unwrap();
+    let owner = inode(node.name.strip_suffix("/extent node").unwrap());
+    let mut knotted = image;
+    let root = owner.at as usize + 40;
+    knotted.copy_within(root..root + 60, node.at as usize);
+    knotted[node.at as usize + 6] = 2;
+    knotted[root + 6] = 3;
+    let found = damages(&knotted);
+    assert!(found.iter().any(|damage| damage.spot.object == node.name), "{found:?}");
+    survives(&knotted);
+}
