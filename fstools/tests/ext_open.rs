@@ -573,7 +573,7 @@ fn survives(image: &impl ReadAt) {
             assert_eq!(line.at, at);
             at += line.len;
         }
-        assert_eq!(at, image.len() as u64);
+        assert_eq!(at, image.len());
     }
 }
 
