@@ -47,7 +47,7 @@ impl Content for EndlessContent {
 }
 
 /// Most nodes of an arbitrary tree.
-const MOST: u64 = 3000;
+const MOST: u64 = 900;
 
 /// A tree whose contents are [`Endless`]. Every tree that the input describes is valid; names that are taken are left out.
 pub fn tree(u: &mut Unstructured, holds: Holds) -> Result<Tree> {
@@ -60,7 +60,7 @@ pub fn tree(u: &mut Unstructured, holds: Holds) -> Result<Tree> {
         left -= 1;
         let parent = *u.choose(&directories)?;
         let what = u.int_in_range(0..=if holds == Holds::All { 10 } else { 4 })?;
-        if what == 3 {
+        if what == 3 && u.ratio(1, 3)? {
             left -= crowd(u, &mut tree, parent, left)?;
             continue;
         }
@@ -93,7 +93,7 @@ pub fn tree(u: &mut Unstructured, holds: Holds) -> Result<Tree> {
 
 /// Many small files in one directory.
 fn crowd(u: &mut Unstructured, tree: &mut Tree, parent: NodeId, left: u64) -> Result<u64> {
-    let count = u.int_in_range(0..=left.min(1500))?;
+    let count = u.int_in_range(0..=left.min(700))?;
     let width = u.int_in_range(1..=200usize)?;
     for number in 0..count {
         let name = format!("{number:0>width$}");

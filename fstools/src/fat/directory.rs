@@ -5,6 +5,7 @@ use super::boot::{Findings, damage, read_exact};
 use super::disk::{self, Entry, LongEntry};
 use super::geometry::Shape;
 use super::names::{is_short_name, legal, short_text};
+use diskwright_formats::bytes::escaped;
 use diskwright_formats::fault::DamageKind;
 use diskwright_formats::layout::ReadAt;
 use std::ops::Range;
@@ -196,7 +197,7 @@ impl Reader<'_> {
         if entry.attributes & Entry::RESERVED != 0 {
             let found = format!("{:#04x}", entry.attributes);
             self.report(
-                &short_text(&entry),
+                &escaped(short_text(&entry).as_bytes()),
                 DamageKind::Value,
                 at + 11,
                 "attributes without bits 6 and 7",
