@@ -4,19 +4,24 @@
 #[path = "ext_support/mod.rs"]
 mod kit;
 
-use kit::{Image, Sample, fsck, have, lay_with};
+use diskwright_formats::layout::Contents;
+use kit::{Image, Pattern, Sample, all, fsck, have, lay_with};
 
 const MIB: u64 = 1 << 20;
 
 /// Lays a tree with options at a size, clean or poisoned, and lets e2fsck judge.
 fn check(name: &str, sample: &Sample, len: u64, options: &str) {
+    check_over(name, sample, &sample.contents, len, options);
+}
+
+fn check_over(name: &str, sample: &Sample, contents: &dyn Contents, len: u64, options: &str) {
     let laid = lay_with(sample, len, options)
         .unwrap_or_else(|refusal| panic!("{name}: {refusal} {:?}", refusal.hint));
     assert_eq!(laid.layout.len(), len, "{name}");
     let again = lay_with(sample, len, options).expect("it was laid before");
     assert!(laid.layout == again.layout, "{name}: two layouts differ");
     for (kind, layout) in [("clean", laid.layout.clone()), ("poisoned", laid.layout.poisoned(0xF5))] {
-        let image = Image::write(&layout, &sample.contents);
+        let image = Image::write(&layout, contents);
         fsck(&image.path, &format!("{name} ({kind}, {len} bytes)"));
     }
 }
@@ -51,4 +56,34 @@ fn e2fsck_finds_nothing() {
         check(name, &sample, len, "");
     }
     check("40000 entries, linear", &kit::wide(40_000), 200 * MIB, "-O ^dir_index");
+    check("two levels of index", &kit::long_names(8000), 64 * MIB, "");
+}
+
+#[test]
+fn extent_trees_on_both_sides_of_each_depth() {
+    if !have("extent_trees_on_both_sides_of_each_depth", "e2fsck") {
+        return;
+    }
+    for count in [1360, 1361] {
+        check_over(&format!("{count} extents"), &kit::many_extents(count), &Pattern, 128 * MIB, "");
+    }
+    // 600 MB in one piece, over four copies of the superblock.
+    let mut sample = Sample::default();
+    sample.external(diskwright_fstools::tree::ROOT, "large", 600 * MIB + 5);
+    check_over("a large file", &sample, &Pattern, 1 << 30, "");
+}
+
+/// Minutes of work, with `DISKWRIGHT_ALL=1`.
+#[test]
+fn very_large_ones() {
+    if !all() || !have("very_large_ones", "e2fsck") {
+        return;
+    }
+    check("a million entries", &kit::wide(1_000_000), 5 << 30, "");
+    check("two levels of index, full", &kit::long_names(600_000), 4 << 30, "");
+    check("15 TiB", &kit::kinds(), 15 << 40, "");
+    check("16 TiB, less a group", &Sample::default(), (1 << 44) - (1 << 27), "-i 65536");
+    let mut sample = Sample::default();
+    sample.external(diskwright_fstools::tree::ROOT, "large", 5 << 30);
+    check_over("5 GiB", &sample, &Pattern, 6 << 30, "");
 }

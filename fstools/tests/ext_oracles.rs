@@ -5,26 +5,12 @@
 mod kit;
 
 use diskwright_formats::fault::RefusalKind;
-use diskwright_formats::layout::{ContentId, Layout, Memory, ReadAt, Reader};
+use diskwright_formats::layout::ContentId;
 use diskwright_fstools::registry::{Geometry, Laid};
-use diskwright_fstools::tree::{Data, Kind, Meta, Node, NodeId, ROOT, Time, Xattrs};
-use ext4_view::{Ext4, Ext4Read, Path};
+use diskwright_fstools::tree::{Data, Kind, Meta, Node, ROOT, Time, Xattrs};
 use kit::{Image, Sample, filesystem, fsck, have, identity, lay, lay_with, run};
 
 const MIB: u64 = 1 << 20;
-
-/// A layout as ext4-view reads it.
-struct View(Layout, Memory);
-
-impl Ext4Read for View {
-    fn read(
-        &mut self,
-        start: u64,
-        to: &mut [u8],
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync + 'static>> {
-        Ok(Reader::new(&self.0, &self.1).read_exact_at(start, to)?)
-    }
-}
 
 #[test]
 fn ext4_view_reads_every_file() {
@@ -35,43 +21,7 @@ fn ext4_view_reads_every_file() {
         ("attributes", kit::attributes(), 32 * MIB),
         ("subdirectories", kit::subdirectories(1000), 64 * MIB),
     ] {
-        let mut sample = sample;
-        // This reader refuses every time whose low word looks negative: before 1970, and 2038 to 2106.
-        for node in (0..sample.tree.nodes() as u32).map(NodeId) {
-            let mtime = &mut sample.tree.meta_mut(node).mtime;
-            mtime.sec = mtime.sec.rem_euclid(1 << 31);
-        }
-        let laid = lay(&sample, len).expect("it fits");
-        let view =
-            Ext4::load(Box::new(View(laid.layout.poisoned(0xF5), sample.contents.clone()))).expect(name);
-        assert_eq!(view.uuid().to_string(), filesystem("").id(&identity()));
-        for step in sample.tree.walk() {
-            let path = Path::try_from(&step.path[..]).expect("a path");
-            let node = sample.tree.node(step.node);
-            let found = view.symlink_metadata(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-            assert_eq!(
-                (found.uid(), found.gid(), found.mode()),
-                (node.meta.uid, node.meta.gid, node.meta.mode)
-            );
-            match &node.kind {
-                Kind::File(data) => {
-                    let bytes = match data {
-                        Data::Bytes(bytes) => bytes,
-                        Data::Content { id, .. } => &sample.contents.0[id.0 as usize],
-                    };
-                    assert!(view.read(path).expect("a file") == bytes[..], "{path:?}");
-                }
-                Kind::Symlink(target) => {
-                    assert_eq!(view.read_link(path).expect("a symlink").as_ref(), &target[..]);
-                }
-                Kind::Directory(_) => {
-                    let entries = view.read_dir(path).expect("a directory").count();
-                    let ours = usize::from(step.node == ROOT);
-                    assert_eq!(entries, sample.tree.children(step.node).len() + 2 + ours, "{path:?}");
-                }
-                _ => {}
-            }
-        }
+        kit::view(name, sample, len);
     }
 }
 
@@ -261,7 +211,10 @@ fn what_ext4_cannot_hold_is_refused_by_name() {
         sample
     };
     let huge = Kind::File(Data::Content { id: ContentId(0), size: 1 << 44, runs: Some(Box::default()) });
+    let mut large = Sample::default();
+    large.external(ROOT, "large", 2 << 40);
     for (sample, options, object, reason) in [
+        (large, "-O ^huge_file", "/large", "less than 2 TiB without huge_file"),
         (links, "", "/00001", "65001 hard links"),
         (with("user.large", vec![1; 4096]), "", "/file", "user.large"),
         (with("other.name", vec![]), "", "/file", "other.name"),

@@ -49,6 +49,9 @@ const MAX_BLOCKS: u32 = u32::MAX - u32::MAX % BLOCKS_PER_GROUP;
 const MAX_FILE_BLOCKS: u64 = u32::MAX as u64;
 /// Most links of an inode.
 const LINK_MAX: u32 = 65_000;
+/// Latest time that is written, 2310-04-03. The format goes on to 2446, but e2fsck takes the first half of its last epoch
+/// for times before 1970 that an old kernel wrote wrongly, and wants to change them.
+const LATEST_TIME: i64 = (3 << 32) - (1 << 31) - 1;
 /// Where e2fsck puts files without a name.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
 /// Blocks of it that exist from the start, because e2fsck cannot rely on free ones.
@@ -65,7 +68,7 @@ pub const EXT4: Row = Row {
         "16 TiB for the file system and for a file",
         "65000 hard links of a file",
         "attributes of a file up to 4060 bytes beside those in the inode; user, trusted, security and POSIX ACLs",
-        "times from 1901 to 2446 (others are clamped)",
+        "times from 1901 to 2310 (others are clamped)",
     ],
     configure: lay::configure,
     recognise: open::recognise,

@@ -84,7 +84,7 @@ pub(super) const HELP: &[(&str, &str)] = &[
     ("-T TYPE", "inode ratio by usage: default, news, big, huge, largefile, largefile4"),
     ("-b 4096", "block size: 4096 at any size of the file system"),
     ("-I 256", "inode size: 256"),
-    ("-J size=MIB", "journal size; by mke2fs's rule otherwise"),
+    ("-J size=MIB", "journal size; by mke2fs's rule otherwise, which gives none below 8 MiB"),
     ("-j", "a journal (the default)"),
     ("-G GROUPS", "groups whose metadata lies together; 16 by default"),
     ("-O [^]FEATURE,...", "has_journal, resize_inode, dir_index, dir_nlink, huge_file, metadata_csum_seed"),
@@ -239,6 +239,7 @@ const NEVER: &[&str] = &[
     "large_dir",
     "meta_bg",
     "mmp",
+    "none",
     "orphan_file",
     "project",
     "quota",
@@ -339,7 +340,7 @@ fn invalid(reason: String) -> Refusal {
 }
 
 fn unsupported(what: String) -> Refusal {
-    refusal(RefusalKind::Unsupported, "options", format!("known to mke2fs and not supported: {what}"))
+    refusal(RefusalKind::Unsupported, "options", format!("not supported: {what}"))
 }
 
 #[cfg(test)]

@@ -3,9 +3,12 @@
 
 use diskwright_formats::fault::Refusal;
 use diskwright_formats::identity::Identity;
-use diskwright_formats::layout::{Bytes, ContentId, Contents, Layout, Memory, ReadAt, Reader, Source};
+use diskwright_formats::layout::{
+    Bytes, Content, ContentError, ContentId, Contents, Layout, Memory, ReadAt, Reader, Source,
+};
 use diskwright_fstools::registry::{Filesystem, Geometry, Laid, find};
 use diskwright_fstools::tree::{Data, HOLE_WINDOW, Kind, Meta, Node, NodeId, ROOT, Time, Tree, Xattrs};
+use ext4_view::{Ext4, Ext4Read};
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -46,9 +49,24 @@ impl Sample {
         self.add(parent, name, Kind::File(Data::Content { id, size, runs: None }))
     }
 
+    /// The bytes of a file, holes as zeros.
+    pub fn data(&self, data: &Data) -> Vec<u8> {
+        let mut bytes = match data {
+            Data::Bytes(bytes) => bytes.to_vec(),
+            Data::Content { id, .. } => self.contents.0[id.0 as usize].to_vec(),
+        };
+        bytes.resize(data.size() as usize, 0);
+        bytes
+    }
+
+    /// A file of content 0, to be read from [`Pattern`].
+    pub fn external(&mut self, parent: NodeId, name: &str, size: u64) -> NodeId {
+        self.add(parent, name, Kind::File(Data::Content { id: ContentId(0), size, runs: None }))
+    }
+
     /// A file of `size` bytes that are all holes but for `data` windows, each with its own bytes. The content is only
     /// as long as its data, so the layout may not read beyond.
-    pub fn sparse(&mut self, parent: NodeId, name: &str, size: u64, windows: &[u64]) -> NodeId {
+    pub fn sparse(&mut self, parent: NodeId, name: impl AsRef<[u8]>, size: u64, windows: &[u64]) -> NodeId {
         let id = ContentId(self.contents.0.len() as u32);
         let runs: Vec<_> =
             windows.iter().map(|at| at * HOLE_WINDOW..((at + 1) * HOLE_WINDOW).min(size)).collect();
@@ -60,6 +78,47 @@ impl Sample {
         self.contents.0.push(Bytes::from(bytes));
         self.add(parent, name, Kind::File(Data::Content { id, size, runs: Some(runs.into()) }))
     }
+}
+
+/// Contents of any length, without memory: each block is full of its number.
+pub struct Pattern;
+
+impl Contents for Pattern {
+    fn open(&self, _: ContentId) -> Result<Box<dyn Content + '_>, ContentError> {
+        Ok(Box::new(Pattern))
+    }
+}
+
+impl Content for Pattern {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ContentError> {
+        // Layouts ask for whole blocks, but for the last one of a file.
+        buffer.chunks_mut(4096).zip(offset / 4096..).for_each(|(block, at)| block.fill((at % 251) as u8 + 1));
+        Ok(())
+    }
+}
+
+/// A file of so many extents, to be read from [`Pattern`].
+pub fn many_extents(count: u64) -> Sample {
+    let mut sample = Sample::default();
+    let runs: Vec<_> = (0..count).map(|at| 2 * at * HOLE_WINDOW..(2 * at + 1) * HOLE_WINDOW).collect();
+    let size = 2 * count * HOLE_WINDOW;
+    sample.add(ROOT, "many", Kind::File(Data::Content { id: ContentId(0), size, runs: Some(runs.into()) }));
+    sample
+}
+
+/// One directory of so many names of 250 bytes: thirteen fill a block of it.
+pub fn long_names(count: u32) -> Sample {
+    let mut sample = Sample::default();
+    let dir = sample.directory(ROOT, "long");
+    (0..count).for_each(|at| {
+        sample.add(dir, format!("{at:0250}"), Kind::Fifo);
+    });
+    sample
+}
+
+/// Whether the tests that take minutes are asked for.
+pub fn all() -> bool {
+    std::env::var_os("DISKWRIGHT_ALL").is_some_and(|value| value == "1")
 }
 
 /// Bytes that are never the same for two seeds.
@@ -228,6 +287,7 @@ pub fn attributes() -> Sample {
 pub fn holes() -> Sample {
     let mut sample = Sample::default();
     sample.sparse(ROOT, "all hole", 10 << 30, &[]);
+    sample.sparse(ROOT, "the largest", ((1 << 32) - 1) << 12, &[0]);
     sample.sparse(ROOT, "hole at the end", 5 << 30, &[0]);
     sample.sparse(ROOT, "hole at the front", 300_001, &[4]);
     for (name, count) in [("four", 4), ("five", 5), ("340", 340), ("341", 341)] {
@@ -307,23 +367,26 @@ fn read(source: &Source, contents: &dyn Contents, buffer: &mut [u8]) {
     }
 }
 
-/// Whether a program is there; says so visibly when not.
+/// Whether a program is there; says so visibly when not, and fails where the tests are strict.
 pub fn have(test: &str, program: &str) -> bool {
-    if tool(program).is_some() {
-        return true;
+    let found = tool(program).is_some();
+    if !found {
+        let package = if program.contains("fs") { "e2fsprogs" } else { "mount" };
+        let line = skip(test, &format!("{program} missing (package {package})"));
+        assert!(std::env::var_os("DISKWRIGHT_STRICT").is_none_or(|value| value != "1"), "{line}");
     }
-    skip(test, &format!("{program} missing (package e2fsprogs)"));
-    false
+    found
 }
 
-pub fn skip(test: &str, why: &str) {
+/// Says visibly that a test did not run.
+pub fn skip(test: &str, why: &str) -> String {
     let line = format!("SKIP {test}: {why}");
     println!("{line}");
     if let Some(path) = std::env::var_os("DISKWRIGHT_SKIPS") {
         let mut file = File::options().append(true).create(true).open(path).expect("the list of skips");
         writeln!(file, "{line}").expect("the list of skips");
     }
-    assert!(std::env::var_os("DISKWRIGHT_STRICT").is_none_or(|value| value != "1"), "{line}");
+    line
 }
 
 pub fn tool(program: &str) -> Option<PathBuf> {
@@ -367,4 +430,55 @@ pub fn bytes_of(layout: &Layout, contents: &dyn Contents) -> Vec<u8> {
     let mut bytes = vec![0; layout.len() as usize];
     Reader::new(layout, contents).read_exact_at(0, &mut bytes).expect("in memory");
     bytes
+}
+
+/// A layout as ext4-view reads it.
+struct View(Layout, Memory);
+
+impl Ext4Read for View {
+    fn read(
+        &mut self,
+        start: u64,
+        to: &mut [u8],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync + 'static>> {
+        Ok(Reader::new(&self.0, &self.1).read_exact_at(start, to)?)
+    }
+}
+
+/// ext4-view, which checks every checksum, must find what is in the tree.
+pub fn view(name: &str, mut sample: Sample, len: u64) {
+    // This reader refuses every time whose low word looks negative: before 1970, and 2038 to 2106.
+    for node in (0..sample.tree.nodes() as u32).map(NodeId) {
+        let mtime = &mut sample.tree.meta_mut(node).mtime;
+        mtime.sec = mtime.sec.rem_euclid(1 << 31);
+    }
+    let laid = lay(&sample, len).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+    let view = Ext4::load(Box::new(View(laid.layout.poisoned(0xF5), sample.contents.clone()))).expect(name);
+    assert_eq!(view.uuid().to_string(), filesystem("").id(&identity()));
+    for step in sample.tree.walk() {
+        let path = ext4_view::Path::try_from(&step.path[..]).expect("a path");
+        let node = sample.tree.node(step.node);
+        let found = view.symlink_metadata(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        let meta = &node.meta;
+        assert_eq!((found.uid(), found.gid(), found.mode()), (meta.uid, meta.gid, meta.mode), "{path:?}");
+        assert_eq!(
+            (found.modified().seconds(), found.modified().nanoseconds()),
+            (meta.mtime.sec, meta.mtime.nsec)
+        );
+        match &node.kind {
+            Kind::File(data) => {
+                let bytes = sample.data(data);
+                assert!(view.read(path).expect("a file") == bytes, "{path:?}");
+            }
+            Kind::Symlink(target) => {
+                assert_eq!(view.read_link(path).expect("a symlink").as_ref(), &target[..]);
+            }
+            Kind::Directory(_) => {
+                let entries = view.read_dir(path).expect("a directory").count();
+                let ours = usize::from(step.node == ROOT && sample.tree.lookup(b"lost+found").is_none());
+                assert_eq!(entries, sample.tree.children(step.node).len() + 2 + ours, "{path:?}");
+            }
+            _ => {}
+        }
+    }
 }

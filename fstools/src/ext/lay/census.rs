@@ -14,6 +14,8 @@ use std::ops::Range;
 
 /// Longest target of a symlink that is kept in the inode.
 pub(super) const FAST_SYMLINK_MAX: usize = 59;
+/// `i_blocks` counts 512 bytes in 32 bits without huge_file; one block more is for attributes.
+const MAX_BLOCKS_WITHOUT_HUGE_FILE: u64 = (u32::MAX as u64) / (BLOCK / 512) - 1;
 /// Most bits of a major and of a minor number.
 const DEVICE_BITS: (u32, u32) = (12, 20);
 
@@ -211,7 +213,13 @@ impl<'a> Census<'a> {
                 refuse(format!("a file of {} bytes: at most {}", data.size(), MAX_FILE_BLOCKS * BLOCK))
             }
             Kind::File(data) => {
-                Ok(blocks_with_tree(block_runs(data).map(|run| u64::from(run.end - run.start))))
+                let blocks = blocks_with_tree(block_runs(data).map(|run| u64::from(run.end - run.start)));
+                match blocks > MAX_BLOCKS_WITHOUT_HUGE_FILE && !options.huge_file {
+                    true => {
+                        refuse(format!("{} bytes of data: less than 2 TiB without huge_file", blocks * BLOCK))
+                    }
+                    false => Ok(blocks),
+                }
             }
             Kind::Symlink(target) if target.len() > FAST_SYMLINK_MAX => Ok(1),
             &(Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor })

@@ -5,10 +5,10 @@ use super::census::flags_of;
 use super::directory::Form;
 use super::extents::{Run, render};
 use crate::ext::disk::{
-    EXTENTS_IN_INODE, EXTRA_ISIZE, GOOD_OLD_INODE_SIZE, Inode, MAX_TIME, MIN_TIME, encode_time,
-    inode_checksum, inode_seed, mode,
+    EXTENTS_IN_INODE, EXTRA_ISIZE, GOOD_OLD_INODE_SIZE, Inode, MIN_TIME, encode_time, inode_checksum,
+    inode_seed, mode,
 };
-use crate::ext::{BLOCK, INODE_SIZE, INODES_PER_BLOCK, LINK_MAX};
+use crate::ext::{BLOCK, INODE_SIZE, INODES_PER_BLOCK, LATEST_TIME, LINK_MAX};
 use crate::tree::{Kind, Meta};
 use diskwright_formats::layout::{Fill, Key};
 use std::sync::OnceLock;
@@ -68,7 +68,7 @@ impl Record {
 
     /// An inode of the tree without its body. Times out of range are clamped.
     pub(super) fn of(meta: &Meta, type_bits: u16, links: u32) -> Record {
-        let sec = meta.mtime.sec.clamp(MIN_TIME, MAX_TIME);
+        let sec = meta.mtime.sec.clamp(MIN_TIME, LATEST_TIME);
         Record {
             mode: type_bits | meta.mode,
             // A directory with more subdirectories than can be counted says 1 (dir_nlink); files were refused.
