@@ -38,6 +38,7 @@ use diskwright_formats::fault::Damage;
 use diskwright_formats::layout::ReadAt;
 use inodes::Found;
 use reach::Walk;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether the image has the magic number of an ext file system. The journal of another one has it, too, and is none.
 pub(super) fn recognise(image: &dyn ReadAt) -> bool {
@@ -63,13 +64,14 @@ pub(super) fn open(image: &dyn ReadAt) -> Result<Opened, Damage> {
         tree: &mut tree,
         files: Vec::new(),
     };
-    walk.run();
+    let nodes = walk.run();
     let files = walk.files;
     let claims = claims.sorted();
     claims::check(&claims, &volume, &mut report);
     let used = claims::used(&claims);
     bitmaps::check(&volume, &groups, &used, &inodes, &mut report);
     internal::check(&volume, &inodes, &mut report);
+    let paths = paths(&tree, &nodes, &report.inodes());
     Ok(Opened {
         tree,
         files,
@@ -77,7 +79,7 @@ pub(super) fn open(image: &dyn ReadAt) -> Result<Opened, Damage> {
         id: uuid::Uuid::from_bytes(volume.superblock.s_uuid).to_string(),
         label: label(&volume),
         usage: usage(&volume),
-        damage: report.into_damage(),
+        damage: report.into_damage(&paths),
     })
 }
 
@@ -115,6 +117,21 @@ pub(in crate::ext) fn scan(image: &dyn ReadAt) -> Result<Scan<'_>, Damage> {
     found.read_tables(&groups);
     let inodes = found.inodes;
     Ok(Scan { volume, groups, claims, inodes, tree, report })
+}
+
+/// The first path of each of `inodes`. `nodes`: the inode of each node of the tree.
+fn paths(tree: &Tree, nodes: &[u32], inodes: &BTreeSet<u32>) -> BTreeMap<u32, Vec<u8>> {
+    let mut paths = BTreeMap::new();
+    if inodes.is_empty() {
+        return paths;
+    }
+    for step in tree.walk() {
+        let ino = nodes.get(step.node.0 as usize).filter(|ino| inodes.contains(ino));
+        if let Some(&ino) = ino {
+            paths.entry(ino).or_insert(step.path);
+        }
+    }
+    paths
 }
 
 fn label(volume: &Volume) -> Vec<u8> {

@@ -305,6 +305,7 @@ const SHARED: &[Shared] = shared![
     s_feature_ro_compat: 4 except ro_compat::LARGE_FILE | ro_compat::HUGE_FILE | ro_compat::DIR_NLINK
         | ro_compat::ORPHAN_PRESENT,
     s_uuid: 16,
+    s_volume_name: 16,
     s_reserved_gdt_blocks: 2,
     s_journal_inum: 4,
     s_hash_seed: 16,

@@ -13,6 +13,9 @@ use diskwright_formats::layout::{ContentId, Extent, Layout, Source, What};
 use std::collections::{BTreeSet, VecDeque};
 use std::mem::offset_of;
 
+/// So many inodes without a name are reported one by one.
+const MOST_UNNAMED: usize = 20;
+
 /// What walking needs and fills.
 pub(super) struct Walk<'a> {
     pub(super) volume: &'a Volume<'a>,
@@ -44,24 +47,30 @@ struct Named {
 }
 
 impl Walk<'_> {
-    /// Builds the tree.
-    pub(super) fn run(&mut self) {
+    /// Builds the tree. Gives the inode of every node.
+    pub(super) fn run(&mut self) -> Vec<u32> {
         let mut reached = vec![Reached::default(); self.inodes.len()];
         let root = self.find(ino::ROOT).filter(|&root| self.inodes[root].shape == Shape::Directory);
         let Some(root) = root else {
-            return self.report.value(Object::Inode(ino::ROOT), 0, "the root directory", "none");
+            self.report.value(Object::Inode(ino::ROOT), 0, "the root directory", "none");
+            return vec![];
         };
         *self.tree.meta_mut(ROOT) = self.inodes[root].meta;
         reached[root] = Reached { node: Some(ROOT), links: 1 };
         let mut queue = VecDeque::from([(root, ino::ROOT)]);
         while let Some((directory, parent)) = queue.pop_front() {
             if self.report.is_full() {
-                return;
+                break;
             }
             self.directory(directory, parent, &mut reached, &mut queue);
         }
         self.check_lost_and_found();
         self.check_links(&reached);
+        let mut inodes = vec![0; self.tree.nodes()];
+        for (inode, reached) in self.inodes.iter().zip(&reached) {
+            reached.node.into_iter().for_each(|node| inodes[node.0 as usize] = inode.ino);
+        }
+        inodes
     }
 
     fn find(&self, ino: u32) -> Option<usize> {
@@ -210,20 +219,31 @@ impl Walk<'_> {
     }
 
     fn check_links(&mut self, reached: &[Reached]) {
+        let mut unnamed = 0;
         for (inode, reached) in self.inodes.iter().zip(reached) {
             if self.report.is_full() {
                 return;
             }
             let at = inode.at + offset_of!(Stored, i_links_count) as u64;
             let of = Object::Inode(inode.ino);
-            match reached.links {
-                _ if inode.is_internal(self.volume) => {}
-                0 => self.report.mismatch(of, at, "a name in a directory", "none"),
-                links if !self.fits(inode, links) => {
-                    self.report.mismatch(of, at, format_args!("i_links_count {links}"), inode.links);
-                }
-                _ => {}
+            let links = reached.links;
+            if inode.is_internal(self.volume) || links > 0 && self.fits(inode, links) {
+                continue;
             }
+            if links > 0 {
+                self.report.mismatch(of, at, format_args!("i_links_count {links}"), inode.links);
+                continue;
+            }
+            unnamed += 1;
+            // A directory that cannot be read takes the names of everything below it away.
+            if unnamed <= MOST_UNNAMED {
+                self.report.mismatch(of, at, "a name in a directory", "none");
+            }
+        }
+        if unnamed > MOST_UNNAMED {
+            let root = self.find(ino::ROOT).map_or(0, |root| self.inodes[root].at);
+            let found = format!("{} more without", unnamed - MOST_UNNAMED);
+            self.report.mismatch(Object::Inode(ino::ROOT), root, "a name for every inode", found);
         }
     }
 

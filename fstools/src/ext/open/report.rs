@@ -1,7 +1,9 @@
 //! Names of the structures, and the list of what is wrong with them.
 
 use crate::registry::MOST_DAMAGE;
+use diskwright_formats::bytes::escaped;
 use diskwright_formats::fault::{Damage, DamageKind, Spot};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 
 /// A structure of the file system: whom a block belongs to, and what a damage names.
@@ -82,9 +84,27 @@ impl Display for Object {
     }
 }
 
-/// What was found wrong so far.
+impl Object {
+    /// The inode that it belongs to.
+    fn ino(self) -> Option<u32> {
+        match self {
+            Object::Inode(ino)
+            | Object::ExtentNode(ino)
+            | Object::IndirectBlock(ino)
+            | Object::XattrBlock(ino)
+            | Object::Symlink(ino)
+            | Object::Directory { ino, .. }
+            | Object::Index { ino, .. }
+            | Object::Data { ino, .. }
+            | Object::Unwritten { ino, .. } => Some(ino),
+            _ => None,
+        }
+    }
+}
+
+/// What was found wrong so far, and with what.
 #[derive(Debug, Default)]
-pub(in crate::ext) struct Report(Vec<Damage>);
+pub(in crate::ext) struct Report(Vec<(Option<Object>, Damage)>);
 
 impl Report {
     /// Whether nothing more is collected: whoever loops over the image's own numbers stops here.
@@ -92,15 +112,26 @@ impl Report {
         self.0.len() >= MOST_DAMAGE
     }
 
-    /// Everything, in the order in which it was found.
-    pub(in crate::ext) fn into_damage(self) -> Vec<Damage> {
-        self.0
+    /// The inodes that damages are about.
+    pub(in crate::ext) fn inodes(&self) -> BTreeSet<u32> {
+        self.0.iter().filter_map(|(of, _)| of.and_then(Object::ino)).collect()
+    }
+
+    /// Everything, in the order in which it was found. `paths`: a path for an inode, where it has one.
+    pub(in crate::ext) fn into_damage(self, paths: &BTreeMap<u32, Vec<u8>>) -> Vec<Damage> {
+        let with_path = |(of, mut damage): (Option<Object>, Damage)| {
+            if let Some(path) = of.and_then(Object::ino).and_then(|ino| paths.get(&ino)) {
+                damage.spot.object = format!("{} of {}", damage.spot.object, escaped(path));
+            }
+            damage
+        };
+        self.0.into_iter().map(with_path).collect()
     }
 
     /// Adds a damage, unless there are [`MOST_DAMAGE`] already.
     pub(in crate::ext) fn add(&mut self, damage: Damage) {
         if !self.is_full() {
-            self.0.push(damage);
+            self.0.push((None, damage));
         }
     }
 
@@ -135,7 +166,7 @@ impl Report {
 
     fn put(&mut self, kind: DamageKind, of: Object, at: u64, expected: impl Display, found: impl Display) {
         if !self.is_full() {
-            self.0.push(damage(kind, of, at, expected, found));
+            self.0.push((Some(of), damage(kind, of, at, expected, found)));
         }
     }
 }
