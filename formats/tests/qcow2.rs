@@ -286,6 +286,13 @@ fn faults() -> Vec<Fault> {
         ("refcount 2 of l1", Mismatch, "refcount block 0", BLOCK + 6, |i| i[BLOCK + 7] = 2),
         ("refcount 0 of data", Mismatch, "refcount block 0", BLOCK + 60, |i| i[BLOCK + 61] = 0),
         ("leak behind the end", Mismatch, "refcount block 0", BLOCK + 510, |i| i[BLOCK + 511] = 1),
+        ("cut refcount block", DamageKind::Truncated, "refcount block 0", BLOCK + 3, |i| {
+            i.truncate(BLOCK + 3)
+        }),
+        ("cut l2 table", DamageKind::Truncated, "l2 table 0", L2 + 20, |i| i.truncate(L2 + 20)),
+        ("cut before data", Value, "l2 entry of guest cluster 3", L2 + 24, |i| {
+            i.truncate((get64(i, L2 + 24) & !COPIED) as usize);
+        }),
         ("l1 reserved", Value, "l1 entry 0", L1, |i| i[L1 + 7] |= 2),
         ("l1 reserved", Value, "l1 entry 0", L1, |i| i[L1] |= 64),
         ("l1 entry behind the end", Value, "l1 entry 0", L1, |i| i[L1 + 3] = 9),

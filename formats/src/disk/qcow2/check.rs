@@ -1,11 +1,12 @@
 //! Refcounts: counted anew from everything that names a cluster, and compared with those that are stored.
 
-use super::disk::refcount;
+use super::disk::{Header, refcount};
 use super::head::{damage, read_bytes};
 use super::open::{Claim, Owner, Walk};
 use crate::bytes::is_zero;
 use crate::fault::{Damage, DamageKind};
 use crate::registry::MOST_DAMAGE;
+use std::mem::offset_of;
 use std::ops::Range;
 
 /// Compares all refcounts and copied bits, and reports clusters that two structures share. Costs memory for runs of
@@ -142,6 +143,18 @@ fn per_block(walk: &Walk<'_>) -> u64 {
     (walk.cluster() * 8) >> walk.head.features.refcount_order.get()
 }
 
+/// Byte position of the entry that should name a block, else of the header's field that makes the table end before.
+fn missing_block(walk: &Walk<'_>, number: u64) -> u64 {
+    match &walk.refcount_table {
+        None => offset_of!(Header, refcount_table_offset) as u64,
+        Some(table) => {
+            let entry = number.checked_mul(8).and_then(|at| at.checked_add(table.start));
+            let entry = entry.filter(|&at| at < table.end.min(walk.image.len()));
+            entry.unwrap_or(offset_of!(Header, refcount_table_clusters) as u64)
+        }
+    }
+}
+
 /// Reports clusters whose refcount, stored in the block at byte `block` or in none, is not the number of their claims.
 fn report(walk: &mut Walk<'_>, here: &[Claim], clusters: Range<u64>, stored: u64, block: Option<u64>) {
     let expected = ways(here);
@@ -153,12 +166,10 @@ fn report(walk: &mut Walk<'_>, here: &[Claim], clusters: Range<u64>, stored: u64
     let (object, at) = match block {
         Some(block) => {
             let order = walk.head.features.refcount_order.get();
-            (format!("refcount block {number}"), block + (index << order) / 8)
+            let at = (block + (index << order) / 8).min(walk.image.len());
+            (format!("refcount block {number}"), at)
         }
-        None => {
-            let table = walk.head.header.refcount_table_offset.get();
-            ("refcount table".to_owned(), table.saturating_add(number.saturating_mul(8)))
-        }
+        None => ("refcount table".to_owned(), missing_block(walk, number)),
     };
     let range = match clusters.end - clusters.start {
         1 => format!("cluster {}", clusters.start),

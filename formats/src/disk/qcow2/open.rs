@@ -94,6 +94,8 @@ pub(super) struct Walk<'a> {
     pub head: Head,
     pub damage: Vec<Damage>,
     pub claims: Vec<Claim>,
+    /// Bytes of the refcount table, if it lies in the file.
+    pub refcount_table: Option<Range<u64>>,
     /// Refcount blocks by number: byte positions.
     pub blocks: Vec<(u64, u64)>,
     /// Runs of guest clusters: the first one's number in the guest and in the file, how many.
@@ -111,7 +113,7 @@ impl<'a> Walk<'a> {
         let mut damage = Vec::new();
         let head = Head::read(image, &mut damage)?;
         let (claims, blocks, runs, tables) = Default::default();
-        Ok(Walk { image, head, damage, claims, blocks, runs, tables, compressed: 0 })
+        Ok(Walk { image, head, damage, claims, refcount_table: None, blocks, runs, tables, compressed: 0 })
     }
 
     /// Follows everything that the header names.
@@ -181,10 +183,15 @@ impl<'a> Walk<'a> {
             self.wrong(what, entry, format!("a multiple of {cluster}"), format!("byte {start}"));
             return false;
         }
-        if start == 0 || bytes.end > self.end() {
+        if start == 0 || start >= self.image.len() || bytes.end > self.end() {
             let expected = format!("a place in the file's {} bytes", self.image.len());
             self.wrong(what, entry, expected, format!("bytes {start} to {}", bytes.end));
             return false;
+        }
+        if bytes.end > self.image.len() {
+            let (len, found) = (bytes.end - start, format!("{}", self.image.len().saturating_sub(start)));
+            let at = self.image.len();
+            self.note(damage(DamageKind::Truncated, what, at, format!("{len} bytes"), found));
         }
         let (first, end) = (start / cluster, bytes.end.div_ceil(cluster));
         let before = self.tables.range(..end).next_back().filter(|&(_, &stop)| stop > first);
@@ -242,6 +249,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         self.claim(Owner::RefcountTable, start..end, 48);
+        self.refcount_table = Some(start..end);
         let table = self.table(start..end, "refcount table")?;
         for (number, entry) in entries(&table) {
             self.refcount_block(number, start + number * 8, entry);
@@ -277,7 +285,7 @@ impl<'a> Walk<'a> {
         let count = self.head.header.nb_snapshots.get();
         let start = self.head.header.snapshots_offset.get();
         let mut tables = Vec::new();
-        let mut at = start;
+        let (mut at, mut end) = (start, start);
         for number in 0..count {
             let object = format!("snapshot {number}");
             let snapshot: Snapshot = match read(self.image, at, &object) {
@@ -290,10 +298,11 @@ impl<'a> Walk<'a> {
             tables.push(((snapshot.l1_table_offset.get(), snapshot.l1_size.get().into()), at));
             let texts = u64::from(snapshot.id_len.get()) + u64::from(snapshot.name_len.get());
             let len = size_of::<Snapshot>() as u64 + u64::from(snapshot.extra_len.get()) + texts;
-            at = align_up(at.saturating_add(len), 8).unwrap_or(u64::MAX);
+            end = at.saturating_add(len); // the last one need not be padded
+            at = align_up(end, 8).unwrap_or(u64::MAX);
         }
-        if count > 0 && at > start && self.is_new_table("snapshot table", &(start..at), 64) {
-            self.claim(Owner::Snapshots, start..at, 64);
+        if end > start && self.is_new_table("snapshot table", &(start..end), 64) {
+            self.claim(Owner::Snapshots, start..end, 64);
         }
         Ok(tables)
     }
