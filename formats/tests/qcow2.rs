@@ -531,6 +531,31 @@ fn snapshots_and_compression_of_qemu() {
 }
 
 #[test]
+fn bitmaps_of_qemu_are_counted() {
+    let test = "bitmaps_of_qemu_are_counted";
+    let Some(qemu) = tool(test, "qemu-img", "qemu-utils") else { return };
+    let Some(io) = tool(test, "qemu-io", "qemu-utils") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("disk.qcow2");
+    write_sparse(&path, &laid(&guest(), "cluster_size=4k"), &contents());
+    for name in ["one", "two"] {
+        let add = ["bitmap", "--add", "-g", "4k"].map(std::ffi::OsStr::new);
+        run(&qemu, &add.into_iter().chain([path.as_ref(), name.as_ref()]).collect::<Vec<_>>());
+    }
+    run(&io, &["-c".as_ref(), "write 5M 64k".as_ref(), path.as_ref()]);
+    let image = std::fs::read(&path).unwrap();
+    opened(&image);
+    let text = dumped(&image);
+    assert!(text.contains("bitmap data"), "{text}");
+    check_dump(&text, image.len() as u64);
+    // Without the bit that vouches for them, their clusters are leaked, as in QEMU.
+    let mut image = image;
+    image[95] = 0;
+    let damage = (row().open)(&image).unwrap().damage;
+    assert!(!damage.is_empty() && damage.iter().all(|found| found.found.ends_with("leaked")), "{damage:?}");
+}
+
+#[test]
 fn qemu_agrees_about_planted_refcount_faults() {
     let Some(qemu) = tool("qemu_agrees_about_planted_refcount_faults", "qemu-img", "qemu-utils") else {
         return;

@@ -1,8 +1,9 @@
 //! Refcounts: counted anew from everything that names a cluster, and compared with those that are stored.
 
+use super::claim::{Claim, Owner};
 use super::disk::{Header, refcount};
 use super::head::{damage, read_bytes};
-use super::open::{Claim, Owner, Walk};
+use super::walk::Walk;
 use crate::bytes::is_zero;
 use crate::fault::{Damage, DamageKind};
 use crate::registry::MOST_DAMAGE;
@@ -158,8 +159,7 @@ fn missing_block(walk: &Walk<'_>, number: u64) -> u64 {
 /// Reports clusters whose refcount, stored in the block at byte `block` or in none, is not the number of their claims.
 fn report(walk: &mut Walk<'_>, here: &[Claim], clusters: Range<u64>, stored: u64, block: Option<u64>) {
     let expected = ways(here);
-    // What bitmaps use is not followed.
-    if stored == expected || clusters.is_empty() || here.is_empty() && walk.head.has_bitmaps() {
+    if stored == expected || clusters.is_empty() {
         return;
     }
     let (number, index) = (clusters.start / per_block(walk), clusters.start % per_block(walk));

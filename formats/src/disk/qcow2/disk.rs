@@ -99,6 +99,36 @@ pub(super) struct Snapshot {
 const _: () = assert!(size_of::<Snapshot>() == 40);
 const _: () = assert!(offset_of!(Snapshot, extra_len) == 36);
 
+/// Data of the bitmaps extension.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(super) struct Bitmaps {
+    pub count: U32,
+    pub reserved: U32,
+    pub directory_size: U64,
+    pub directory_offset: U64,
+}
+
+/// Autoclear feature: the bitmaps extension is up to date.
+pub(super) const BITMAPS_VALID: u64 = 1 << 0;
+
+/// Entry of the bitmap directory without the extra data and the name that follow it.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(super) struct Bitmap {
+    pub table_offset: U64,
+    pub table_size: U32,
+    pub flags: U32,
+    pub kind: u8,
+    pub granularity_bits: u8,
+    pub name_size: U16,
+    pub extra_size: U32,
+}
+
+const _: () = assert!(size_of::<Bitmaps>() == 24);
+const _: () = assert!(size_of::<Bitmap>() == 24);
+const _: () = assert!(offset_of!(Bitmap, extra_size) == 20);
+
 /// Bits 9 to 55 of an L1 or L2 entry: a byte position in the file.
 pub(super) const OFFSET: u64 = (1 << 56) - (1 << 9);
 /// Bit 63 of an L1 or L2 entry: the refcount of what it names is exactly 1.

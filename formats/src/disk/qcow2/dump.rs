@@ -1,8 +1,9 @@
 //! What every byte of an image is.
 
+use super::claim::{Claim, Owner};
 use super::disk::{EXTENSIONS, FEATURES_AT, Features, HEADER_LENGTH, Header};
 use super::head::Head;
-use super::open::{Claim, Owner, Walk};
+use super::walk::Walk;
 use crate::dump::Tiles;
 use crate::fault::Damage;
 use crate::layout::ReadAt;
@@ -65,7 +66,8 @@ fn entries(claim: &Claim, tiles: &mut Tiles) {
         Owner::RefcountBlock => "refcount table",
         Owner::L2 => "l1 table",
         Owner::Data | Owner::Compressed => "l2 table",
-        Owner::Header | Owner::RefcountTable | Owner::Snapshots | Owner::L1 => return,
+        Owner::Bitmap => "bitmap table",
+        Owner::Header | Owner::RefcountTable | Owner::Snapshots | Owner::Bitmaps | Owner::L1 => return,
     };
     let copied = if copied == Some(true) { ", copied" } else { "" };
     let (entries, last) = match owner {
@@ -82,7 +84,8 @@ fn clusters(claim: &Claim, cluster: u64, tiles: &mut Tiles) {
     let (start, len) = (first * cluster, count * cluster);
     let text = match owner {
         Owner::Header => "header: rest of the cluster".to_owned(),
-        Owner::RefcountTable | Owner::L1 | Owner::Snapshots => format!("{}: nothing in use", owner.name()),
+        Owner::RefcountTable | Owner::L1 => format!("{}: nothing in use", owner.name()),
+        Owner::Snapshots | Owner::Bitmaps | Owner::Bitmap => owner.name().to_owned(),
         Owner::L2 => {
             return (0..count).for_each(|n| {
                 let text = format!("l2 table {}: nothing in use", number + n);

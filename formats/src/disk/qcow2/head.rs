@@ -1,8 +1,8 @@
 //! The header of an image, checked: whatever comes behind it can be found.
 
 use super::disk::{
-    BITMAPS, COMPRESSION_TYPE, CORRUPT, DIRTY, EXTENDED_L2, EXTERNAL_DATA, Extension, FEATURES_AT, Features,
-    HEADER_LENGTH, Header, MAGIC,
+    BITMAPS, BITMAPS_VALID, COMPRESSION_TYPE, CORRUPT, DIRTY, EXTENDED_L2, EXTERNAL_DATA, Extension,
+    FEATURES_AT, Features, HEADER_LENGTH, Header, MAGIC,
 };
 use super::{CLUSTER_BITS, LONGEST_L1, LONGEST_REFCOUNT_TABLE, MOST_SNAPSHOTS};
 use crate::bytes::{align_up, escaped};
@@ -89,9 +89,10 @@ impl Head {
         self.header.version.get()
     }
 
-    /// Whether the image has bitmaps, whose clusters are not followed here.
-    pub(super) fn has_bitmaps(&self) -> bool {
-        self.extensions.iter().any(|&(_, kind, _)| kind == BITMAPS)
+    /// Position of the data of the bitmaps extension, if the image vouches for it.
+    pub(super) fn bitmaps(&self) -> Option<u64> {
+        let extension = self.extensions.iter().find(|&&(_, kind, len)| kind == BITMAPS && len >= 24);
+        extension.filter(|_| self.features.autoclear.get() & BITMAPS_VALID != 0).map(|(at, ..)| at + 8)
     }
 
     /// Extensions lie between the header and the end of the first cluster; one of type 0 ends them early.

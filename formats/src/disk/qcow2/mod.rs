@@ -17,13 +17,17 @@
 //! What is opened is any image of versions 2 and 3 whose data lies in itself. Everything is ours: the crates that read
 //! qcow2 want a file of their own and check no refcounts (one serves as an oracle in the tests).
 
+mod bitmaps;
 mod check;
+mod claim;
 mod disk;
 mod dump;
 mod head;
 mod lay;
+mod map;
 mod open;
 mod options;
+mod walk;
 
 use crate::registry::Disk;
 

@@ -1,7 +1,7 @@
 //! What every byte of a partitioned disk is.
 
+use super::copy::{Copy, Sectors, name_of, partition, read};
 use super::disk::{Header, MBR_AT, Mbr};
-use super::open::{Copy, Sectors, partition, read};
 use super::{title, types};
 use crate::dump::Tiles;
 use crate::fault::Damage;
@@ -86,7 +86,7 @@ fn table(sectors: Sectors<'_>, copy: &Copy, tiles: &mut Tiles) {
         let type_guid = Uuid::from(entry.type_guid);
         let text = format!(
             "{name} entries: {}: type {} {type_guid}, guid {}, lba {} to {}, attributes {:#x}",
-            title(slot, &super::open::name(&entry)),
+            title(slot, &name_of(&entry)),
             types::name(&type_guid).unwrap_or("unknown"),
             Uuid::from(entry.unique_guid),
             entry.starting_lba,

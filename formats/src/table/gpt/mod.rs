@@ -13,6 +13,7 @@
 //! Positions and lengths in this interface are bytes; a disk is valid for one sector size alone. The table is ours:
 //! the crates that read and write it want an open file and draw random GUIDs (they serve as oracles in the tests).
 
+mod copy;
 mod disk;
 mod dump;
 mod lay;
