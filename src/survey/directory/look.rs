@@ -143,3 +143,30 @@ impl Iterator for Segments<'_> {
         self.segment().map_err(io::Error::from).transpose()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{CWD, Mode, OFlags, XattrFlags, lsetxattr, openat};
+
+    #[test]
+    fn attributes_are_the_same_without_proc() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs_err::write(scratch.path().join("file"), b"").unwrap();
+        fs_err::create_dir(scratch.path().join("directory")).unwrap();
+        let directory = openat(CWD, scratch.path(), OFlags::DIRECTORY, Mode::empty()).unwrap();
+        for name in ["file", "directory"] {
+            let set =
+                lsetxattr(scratch.path().join(name), "user.a", &[b'v'; 5000][..2000], XattrFlags::empty());
+            if set == Err(Errno::OPNOTSUPP) {
+                return; // a host without them
+            }
+            set.unwrap();
+            for magic in [true, false] {
+                let found = look(directory.as_fd(), name.as_bytes(), magic).unwrap();
+                let expected = Xattrs::from([(b"user.a".to_vec(), vec![b'v'; 2000])]);
+                assert_eq!(found.xattrs, expected, "{name}, /proc: {magic}");
+            }
+        }
+    }
+}

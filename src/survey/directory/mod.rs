@@ -251,6 +251,10 @@ impl<'a> Scan<'a> {
             return Err(SurveyError::Refused(self.owners.refusal(path, uid)));
         }
         let mut notes: Vec<String> = self.owners.note().into_iter().collect();
+        if !self.magic {
+            let note = "access control lists of device nodes, fifos and sockets are not known without /proc";
+            notes.push(note.to_owned());
+        }
         let left_out = self.left_out.iter();
         let left_out: Vec<String> =
             left_out.map(|(name, count)| format!("{} (of {count} files)", escaped(name))).collect();

@@ -8,7 +8,9 @@ use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_fstools::tree::HOLE_WINDOW;
 use flate2::bufread::GzDecoder;
 use lzma_rust2::XzReader;
+use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
+use rustix::io::Errno;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use std::fs::File;
@@ -206,24 +208,43 @@ impl Spool<'_> {
 
 /// A file without a name.
 fn unnamed(directory: &Path) -> Result<File, SurveyError> {
-    let access = OFlags::RDWR | OFlags::CLOEXEC;
-    let mode = Mode::RUSR | Mode::WUSR;
-    let tmpfile = openat(CWD, directory, access | OFlags::TMPFILE, mode);
-    // Not every file system has such files: make one and take its name away.
-    let file = tmpfile.or_else(|_| {
-        let free = (0..1000).map(|number| directory.join(format!(".diskwright-spool-{number}")));
-        let mut last = rustix::io::Errno::EXIST;
-        for path in free {
-            match openat(CWD, &path, access | OFlags::CREATE | OFlags::EXCL, mode) {
-                Ok(file) => return unlinkat(CWD, &path, AtFlags::empty()).map(|()| file),
-                Err(rustix::io::Errno::EXIST) => {}
-                Err(error) => {
-                    last = error;
-                    break;
-                }
-            }
-        }
-        Err(last)
-    });
+    let flags = ACCESS | OFlags::TMPFILE;
+    // Not every file system has such files.
+    let file = openat(CWD, directory, flags, PRIVATE).or_else(|_| name_taken_away(directory));
     file.map(File::from).map_err(|error| SurveyError::Io(named(directory.display(), error)))
+}
+
+const ACCESS: OFlags = OFlags::RDWR.union(OFlags::CLOEXEC);
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// A file under a name that was free, which is taken away at once.
+fn name_taken_away(directory: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = ACCESS | OFlags::CREATE | OFlags::EXCL;
+    for number in 0..1000 {
+        let path = directory.join(format!(".diskwright-spool-{number}"));
+        match openat(CWD, &path, flags, PRIVATE) {
+            Ok(file) => return unlinkat(CWD, &path, AtFlags::empty()).map(|()| file),
+            Err(Errno::EXIST) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Errno::EXIST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spools_where_files_need_a_name() {
+        let scratch = tempfile::tempdir().unwrap();
+        fs_err::write(scratch.path().join(".diskwright-spool-0"), b"of a run that was killed").unwrap();
+        let file = File::from(name_taken_away(scratch.path()).unwrap());
+        file.write_all_at(b"data", 0).unwrap();
+        let mut back = [0; 4];
+        file.read_exact_at(&mut back, 0).unwrap();
+        assert_eq!(&back, b"data");
+        assert!(!scratch.path().join(".diskwright-spool-1").exists());
+        assert_eq!(name_taken_away(&scratch.path().join("missing")).err(), Some(Errno::NOENT));
+    }
 }

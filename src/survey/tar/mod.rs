@@ -12,7 +12,8 @@
 //!   so are hard links to what is not in the archive before them. The last of several members of one name wins.
 //! - Directories that the archive leaves out are 0:0 0755 with the epoch as their time.
 //! - Numbers, checksums, sizes and extended headers that contradict themselves are refused with the member's name and the
-//!   position of its header. What one member may make us hold is bounded: [`EXTENDED_MAX`], [`SEGMENTS_MAX`].
+//!   position of its header. What one member may make us hold is bounded ([`EXTENDED_MAX`], [`SEGMENTS_MAX`]), and so is
+//!   what a small but well compressed archive may ([`FILES_MAX`], [`HELD_MAX`]).
 //! - Hard links, symlinks, devices and fifos have no data, whatever their size field says (as in GNU tar and Go).
 //!
 //! Why not the `tar` crate: it has no pax sparse files (formats 0.0, 0.1 and 1.0: the data would be the map and the packed
@@ -45,6 +46,10 @@ const LONG_MAX: u64 = 64 << 10;
 const PATH_MAX: usize = 4095;
 /// Most pieces of a sparse member.
 const SEGMENTS_MAX: usize = 1 << 20;
+/// Most files of an archive, with the directories that it leaves out.
+const FILES_MAX: usize = 1 << 24;
+/// Most bytes of names, targets, attributes and maps of sparse files in an archive.
+const HELD_MAX: u64 = 4 << 30;
 
 /// Surveys an archive in a file. What is no regular file (a pipe, a terminal) is read as a stream.
 pub(super) fn survey(path: &Path, options: &Options) -> Result<Survey, SurveyError> {

@@ -3,7 +3,7 @@
 use super::files::{Archive, OpenMember, Stored, TarFiles};
 use super::members::{Member, MemberKind};
 use super::sparse::Map;
-use super::{Options, PATH_MAX, SurveyError, read_error, refusal};
+use super::{FILES_MAX, HELD_MAX, Options, PATH_MAX, SurveyError, read_error, refusal};
 use crate::survey::holes;
 use diskwright_formats::bytes::escaped;
 use diskwright_formats::layout::ContentId;
@@ -17,18 +17,32 @@ pub(super) struct Placing<'a> {
     files: Vec<Stored>,
     sparse: BTreeMap<u32, Box<[super::sparse::Segment]>>,
     text_acls: u64,
+    /// Bytes of names and the like.
+    held: u64,
+    most_files: usize,
+    most_held: u64,
 }
 
 impl<'a> Placing<'a> {
     pub(super) fn new(options: &'a Options) -> Placing<'a> {
         let tree = Tree::new(absent(options));
-        Placing { options, tree, files: Vec::new(), sparse: BTreeMap::new(), text_acls: 0 }
+        Placing {
+            options,
+            tree,
+            files: Vec::new(),
+            sparse: BTreeMap::new(),
+            text_acls: 0,
+            held: 0,
+            most_files: FILES_MAX,
+            most_held: HELD_MAX,
+        }
     }
 
     /// Puts a member in its place.
     pub(super) fn place(&mut self, member: Member, archive: &Archive) -> Result<(), SurveyError> {
         let refuse = |reason: String| refusal(&archive.shown, &member.path, member.offset, reason);
         check_path(&member.path, "name").map_err(refuse)?;
+        self.hold(&member).map_err(refuse)?;
         self.text_acls += u64::from(member.has_text_acl);
         let names: Vec<&[u8]> = components(&member.path).collect();
         let Some((last, parents)) = names.split_last() else {
@@ -59,6 +73,24 @@ impl<'a> Placing<'a> {
         self.make_room(parent, last, old).map_err(refuse)?;
         self.tree.add(parent, last, Node { meta, kind }).map_err(|error| refuse(error.reason))?;
         Ok(())
+    }
+
+    /// Counts what a member makes us hold.
+    fn hold(&mut self, member: &Member) -> Result<(), String> {
+        let xattrs = member.xattrs.iter().map(|(name, value)| name.len() + value.len());
+        let map = match &member.kind {
+            MemberKind::File { map: Some(map), .. } => size_of_val(&*map.segments),
+            _ => 0,
+        };
+        let held = member.path.len() + member.link.len() + xattrs.sum::<usize>() + map;
+        self.held = self.held.saturating_add(held as u64);
+        match (self.tree.nodes() > self.most_files, self.held > self.most_held) {
+            (true, _) => Err(format!("an archive of more than {} files", self.most_files)),
+            (_, true) => {
+                Err(format!("an archive with more than {} bytes of names and attributes", self.most_held))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The directory at a path; it and those above are made where they are missing.
@@ -191,4 +223,54 @@ fn check_path(path: &[u8], what: &str) -> Result<(), String> {
         },
     };
     Err(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::survey::tar::files::Archive;
+    use diskwright_fstools::tree::Xattrs;
+    use std::fs::File;
+
+    fn member(number: usize) -> Member {
+        Member {
+            offset: 512 * number as u64,
+            path: format!("directory-{number}/fifo").into_bytes(),
+            link: Vec::new(),
+            kind: MemberKind::Fifo,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            mtime: Time::default(),
+            xattrs: Xattrs::from([(b"user.a".to_vec(), vec![number as u8; 1000])]),
+            has_text_acl: false,
+        }
+    }
+
+    #[test]
+    fn what_an_archive_makes_us_hold_is_bounded() {
+        let options = Options { epoch: 0, owner: None, work_dir: "/".into(), threads: 1 };
+        let file = File::from(
+            rustix::fs::openat(
+                rustix::fs::CWD,
+                "/dev/null",
+                rustix::fs::OFlags::RDONLY,
+                rustix::fs::Mode::empty(),
+            )
+            .unwrap(),
+        );
+        let archive = Archive { file, shown: "a.tar".to_owned(), stamp: None, len: 0 };
+        for (most_files, most_held, expected) in [
+            (20, u64::MAX, "tar: a.tar: directory-10/fifo, at byte 5120: an archive of more than 20 files"),
+            (
+                usize::MAX,
+                5000,
+                "tar: a.tar: directory-4/fifo, at byte 2048: an archive with more than 5000 bytes of names",
+            ),
+        ] {
+            let mut placing = Placing { most_files, most_held, ..Placing::new(&options) };
+            let refused = (0..100).find_map(|number| placing.place(member(number), &archive).err()).unwrap();
+            assert!(refused.to_string().starts_with(expected), "{refused}");
+        }
+    }
 }
