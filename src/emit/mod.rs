@@ -30,9 +30,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use work::Work;
 
-/// The most bytes of one content, or of computed data, that are one unit of work. Smaller keeps what was just read in the
-/// processor's cache until it is written; larger saves calls.
-const CHUNK: u64 = 4 << 20;
+/// The most bytes of one content, or of computed data, that are one unit of work; a job is one to two of them. What was
+/// just read is still in the processor's cache when it is written: 4 times as much costs a sixth more processor time.
+const CHUNK: u64 = 1 << 20;
 
 /// What a host allocates at least. Gaps shorter than this are written as zeros between their neighbours, computed pages
 /// of zeros are not written.
