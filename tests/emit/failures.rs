@@ -12,7 +12,7 @@ use tempfile::tempdir;
 
 /// Small contents, one for the kernel, one of several chunks, computed bytes; all in two outputs.
 fn contents() -> Vec<Bytes> {
-    [10, 5000, 200_000, 9_000_000].iter().zip(1..).map(|(&len, seed)| noise(len, seed)).collect()
+    [10, 5000, 200_000, 2_500_000].iter().zip(1..).map(|(&len, seed)| noise(len, seed)).collect()
 }
 
 fn image() -> Layout {
@@ -21,14 +21,14 @@ fn image() -> Layout {
         content(4096, 5000, 1, 0),
         Extent::of_bytes(12_288, vec![7; 100], What::new(&"table")),
         content(16_384, 200_000, 2, 0),
-        content(1 << 20, 9_000_000, 3, 0),
-        made(11 << 20, 300_000, Pattern(1)),
+        content(1 << 20, 2_500_000, 3, 0),
+        made(4 << 20, 300_000, Pattern(1)),
     ];
-    layout(12 << 20, extents)
+    layout(5 << 20, extents)
 }
 
 fn outputs(dir: &Path) -> [Output; 2] {
-    let mut shifted = Layout::empty(13 << 20);
+    let mut shifted = Layout::empty(6 << 20);
     shifted.splice(8192, &image(), "").unwrap();
     [output(dir, "a.raw", &image()), output(dir, "b.raw", &shifted)]
 }
