@@ -75,7 +75,7 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BuildError::Refused(refusal) => refusal.fmt(f),
-            BuildError::Emit(error) => write!(f, "{error:?}"),
+            BuildError::Emit(error) => error.fmt(f),
         }
     }
 }

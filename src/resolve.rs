@@ -7,6 +7,7 @@ use crate::model::{
     Arch, Bytes, Disk, DiskSize, DiskType, Esp, Format, Image, Kind, Loader, MIB, Mkfs, Model, Naming,
     Preferences, Rule, SectorSize, Size, SizeElement, Target, Type, Volume, mib,
 };
+use crate::plan::{Part, Plan, ROOT};
 use diskwright_formats::bytes::escaped;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::registry::{DISKS, find_disk};
@@ -65,8 +66,31 @@ pub struct Resolved {
     pub profiles: Vec<String>,
     /// Warnings of the description.
     pub warnings: Diagnostics,
+    /// Where the size of each part is written, by its role in the plan; `boot` is the loader.
+    pub spans: Vec<(String, Span)>,
     /// What the preparation of its tree would have to do, as errors: `create` has the tree already, `build` stops here.
     pub needs: Vec<Diagnostic>,
+}
+
+impl Resolved {
+    /// A refusal of a plan's part as an error at the place in the description where its size is written, or its loader
+    /// named; `None` for what is about nothing that the description says.
+    pub fn locate(&self, plan: &Plan, refusal: &Refusal) -> Option<Diagnostics> {
+        let of_part = |part: &&Part| {
+            let rest = refusal.spot.object.strip_prefix(part.name());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+        };
+        let role = match (refusal.spot.format, refusal.spot.object.as_str()) {
+            ("boot", _) => "boot",
+            ("disk", "") => ROOT,
+            _ => plan.parts.iter().find(of_part)?.role.as_str(),
+        };
+        let (_, span) = self.spans.iter().find(|(name, _)| name == role)?;
+        let source = &self.warnings.source;
+        let problem = source.error("refused", span.clone(), refusal.to_string());
+        let problem = Diagnostic { hint: refusal.hint.clone(), ..problem };
+        Some(Diagnostics::new(source.clone(), vec![problem]))
+    }
 }
 
 /// Why a description gives no image.
@@ -143,7 +167,8 @@ pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError>
     };
     let needs = model.needs.iter().filter(|need| need.scope.applies(&profiles, arch));
     let needs = needs.map(|need| need.problem.clone()).collect();
-    Ok(Resolved { image, profiles, warnings: diagnostics, needs })
+    let spans = chosen.map(|chosen| chosen.spans.clone()).unwrap_or_default();
+    Ok(Resolved { image, profiles, warnings: diagnostics, spans, needs })
 }
 
 /// The selected profiles and those that they require, in the order of the description.
@@ -257,7 +282,7 @@ fn disk_target(
     problems: &mut Vec<Diagnostic>,
 ) -> Result<Option<Target>, ResolveError> {
     let Some(loader) = open_questions(model, disk, span, choice, problems) else { return Ok(None) };
-    let filesystem = choice.filesystem.clone().unwrap_or_else(|| disk.filesystem.clone());
+    let Some(filesystem) = choice.filesystem.clone().or(disk.filesystem.clone()) else { return Ok(None) };
     let label = choice.label.as_deref().or(disk.label.as_deref()).unwrap_or("ROOT");
     let options = disk.options.iter().cloned().chain(label_options(&filesystem, label)).collect();
     let (size, root) = sizes(disk, choice);

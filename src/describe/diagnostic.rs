@@ -132,8 +132,8 @@ impl Diagnostics {
     /// As text with the lines of the file and carets below them.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-        let groups: Vec<Group<'_>> = self.list.iter().map(|diagnostic| self.group(diagnostic)).collect();
-        renderer.render(&groups)
+        let texts = self.list.iter().map(|diagnostic| renderer.render(&[self.group(diagnostic)]));
+        texts.collect::<Vec<String>>().join("\n\n")
     }
 
     fn group<'a>(&'a self, diagnostic: &'a Diagnostic) -> Group<'a> {

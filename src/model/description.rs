@@ -81,6 +81,8 @@ pub struct Type {
     pub problems: Vec<Diagnostic>,
     /// What it says; `None` when what is wrong leaves nothing to say.
     pub kind: Option<Kind>,
+    /// Where the size of each part is written, by its role in the plan; `boot` is the loader.
+    pub spans: Vec<(String, Span)>,
 }
 
 /// What a `type` says.
@@ -104,8 +106,8 @@ pub enum Kind {
 pub struct DiskType {
     /// `firmware` is `efi` or `uefi`; otherwise it is left out, and the machine decides.
     pub uefi: bool,
-    /// `filesystem`.
-    pub filesystem: String,
+    /// `filesystem`; `None`: it is refused.
+    pub filesystem: Option<String>,
     /// `fscreateoptions`.
     pub options: Vec<String>,
     /// `fsmountoptions`.

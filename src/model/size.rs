@@ -66,15 +66,15 @@ impl FromStr for Size {
         let Some(rest) = text.strip_prefix("min") else {
             return bytes(text).map(Size::Exact).map_err(|why| wrong(&why));
         };
-        match rest.split_at_checked(1) {
-            None => Ok(Size::Min),
-            Some(("+", number)) => bytes(number).map(Size::MinPlus).map_err(|why| wrong(&why)),
-            Some(("*", percent)) => {
+        match (rest, rest.strip_prefix('+'), rest.strip_prefix('*')) {
+            ("", ..) => Ok(Size::Min),
+            (_, Some(number), _) => bytes(number).map(Size::MinPlus).map_err(|why| wrong(&why)),
+            (_, _, Some(percent)) => {
                 let percent = percent.strip_suffix('%').and_then(|digits| digits.parse().ok());
                 let percent = percent.filter(|percent| (100..=100_000).contains(percent));
                 percent.map(Size::MinTimes).ok_or_else(|| wrong("expected min*P% with P from 100 to 100000"))
             }
-            Some(_) => Err(wrong("expected min, min+N or min*P%")),
+            _ => Err(wrong("expected min, min+N or min*P%")),
         }
     }
 }
@@ -116,9 +116,7 @@ pub enum Rule {
 impl Rule {
     /// The rule for a root file system without a size: room for 256 MiB or 20 % more.
     pub const ROOMY: Rule = Rule::Free { least: mib(256), percent: 20 };
-}
 
-impl Rule {
     /// So many bytes, by the smallest length that holds the content and leaves a number of bytes free; `None` for
     /// [`Rule::Rest`].
     pub fn length<E>(self, mut measure: impl FnMut(u64) -> Result<u64, E>) -> Result<Option<u64>, E> {

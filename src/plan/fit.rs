@@ -3,7 +3,7 @@
 use super::split::{exclude, largest, split};
 use super::{DiskPlan, ESP, FilesystemPlan, Part, Plan, ROOT};
 use crate::boot::{BootEntry, EspFiles, esp_files, put_folded};
-use crate::model::{Bytes, DiskSize, MIB, Rule};
+use crate::model::{Bytes, DiskSize, MIB};
 use diskwright_formats::bytes::{align_down, align_up};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::table::gpt;
@@ -32,6 +32,8 @@ pub struct Fit {
     pub entries: Vec<BootEntry>,
     /// Paths of the tree that were left out.
     pub left_out: Vec<String>,
+    /// Paths of the tree in whose place a generated file was put.
+    pub replaced: Vec<String>,
 }
 
 /// Where a partition lies.
@@ -71,7 +73,7 @@ pub struct Usage {
 pub fn fit(plan: &Plan, mut tree: Tree) -> Result<Fit, Refusal> {
     refuse_hooks(plan, &tree)?;
     let left_out = exclude(&mut tree, &plan.excludes);
-    lay_over(plan, &mut tree)?;
+    let replaced = lay_over(plan, &mut tree)?;
     let boot = match &plan.boot {
         Some(boot) => {
             let command_line = plan.command_line.as_deref().unwrap_or("");
@@ -92,7 +94,7 @@ pub fn fit(plan: &Plan, mut tree: Tree) -> Result<Fit, Refusal> {
         plan.parts.iter().zip(places).zip(needs).zip(trees).map(|(((part, (start, len)), need), tree)| {
             Place { part: part.clone(), start, len, least: need.least, usage: None, tree }
         });
-    Ok(Fit { plan: plan.clone(), len, places: places.collect(), entries, left_out })
+    Ok(Fit { plan: plan.clone(), len, places: places.collect(), entries, left_out, replaced })
 }
 
 fn refuse_hooks(plan: &Plan, tree: &Tree) -> Result<(), Refusal> {
@@ -107,13 +109,16 @@ fn refuse_hooks(plan: &Plan, tree: &Tree) -> Result<(), Refusal> {
     }
 }
 
-fn lay_over(plan: &Plan, tree: &mut Tree) -> Result<(), Refusal> {
+/// Puts the generated files into the tree. Says which were there.
+fn lay_over(plan: &Plan, tree: &mut Tree) -> Result<Vec<String>, Refusal> {
     let epoch = Time::seconds(plan.epoch);
+    let there = plan.files.iter().filter(|file| tree.lookup(file.path.as_bytes()).is_some());
+    let replaced = there.map(|file| file.path.clone()).collect();
     for file in &plan.files {
         let node = Node { meta: Meta::of_root(file.mode, epoch), kind: Kind::file(file.text.as_bytes()) };
         tree.put(file.path.as_bytes(), node, Meta::of_root(0o755, epoch))?;
     }
-    Ok(())
+    Ok(replaced)
 }
 
 /// The tree of each part; the deepest mount points are cut out first.
@@ -160,19 +165,12 @@ fn need(part: &Part, tree: Option<&Tree>, sector: u32) -> Result<Need, Refusal> 
         _ => Ok(None),
     };
     let least = measure(0)?;
-    let content = least.unwrap_or(0);
-    let len = match part.size {
-        Rule::Exact(bytes) => Some(bytes.0),
-        Rule::Rest => None,
-        Rule::Times(percent) => Some(percent_of(content, percent).max(content)),
-        Rule::Free { least, percent } => measure(least.0.max(percent_of(content, percent)))?,
-    };
+    let len = part.size.length(|free| match free {
+        0 => Ok(least.unwrap_or(0)),
+        free => measure(free).map(|len| len.unwrap_or(0)),
+    })?;
     let aligned = |len: u64| align_up(len, ALIGN).filter(|&len| len < LONGEST).ok_or_else(|| too_long(part));
     Ok(Need { least, len: len.map(aligned).transpose()? })
-}
-
-fn percent_of(bytes: u64, percent: u32) -> u64 {
-    u64::try_from(u128::from(bytes) * u128::from(percent) / 100).unwrap_or(u64::MAX)
 }
 
 fn too_long(part: &Part) -> Refusal {
@@ -182,19 +180,14 @@ fn too_long(part: &Part) -> Refusal {
 /// The same refusal, about this part.
 pub(crate) fn within(part: &Part, refusal: Refusal) -> Refusal {
     let object = match refusal.spot.object.as_str() {
-        "" => name(part).to_owned(),
-        object => format!("{}: {object}", name(part)),
+        "" => part.name().to_owned(),
+        object => format!("{}: {object}", part.name()),
     };
     Refusal { spot: Spot { object, ..refusal.spot }, ..refusal }
 }
 
 fn spot(part: &Part) -> Spot {
-    Spot::new("disk", name(part))
-}
-
-/// The name of a part in messages.
-fn name(part: &Part) -> &str {
-    part.entry.as_ref().map_or(&part.role, |entry| &entry.name)
+    Spot::new("disk", part.name())
 }
 
 type Span = (u64, u64);
@@ -268,12 +261,12 @@ fn rest(
     let needed = disk_of(disk, at.saturating_add(least.next_multiple_of(ALIGN)));
     let reason = format!(
         "the tree does not fit: {} needs {}, and a disk of {} leaves {}",
-        name(part),
+        part.name(),
         mib_up(least),
         Bytes(len),
         Bytes(rest)
     );
-    let hint = format!("{}; {}", disk_hint(needed), largest_in(tree));
+    let hint = format!("{}{}", disk_hint(needed), largest_in(tree));
     Err(Refusal::new(RefusalKind::TooSmall { needed: Some(needed) }, spot(part), reason).hint(hint))
 }
 
@@ -291,13 +284,13 @@ fn disk_hint(needed: u64) -> String {
 fn too_small(part: &Part, least: u64, len: u64, tree: Option<&Tree>) -> Refusal {
     let reason = format!(
         "what goes into {} does not fit: it has {}, and needs {}",
-        name(part),
+        part.name(),
         Bytes(len),
         mib_up(least)
     );
     let mib = least.div_ceil(MIB);
     let knob = part.knob.replace("{}", &mib.to_string());
-    let hint = format!("{mib} MiB would do: {knob}; {}", largest_in(tree));
+    let hint = format!("{mib} MiB would do: {knob}{}", largest_in(tree));
     Refusal::new(RefusalKind::TooSmall { needed: Some(least) }, spot(part), reason).hint(hint)
 }
 
@@ -306,15 +299,12 @@ fn mib_up(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(MIB))
 }
 
+/// The directories that are worth looking at, as the end of a hint; nothing if none holds a MiB.
 fn largest_in(tree: Option<&Tree>) -> String {
     let directories = tree.map(|tree| largest(tree, NAMED)).unwrap_or_default();
-    let named: Vec<String> =
-        directories.into_iter().map(|(path, bytes)| format!("{path} {}", mib_up(bytes))).collect();
-    if named.is_empty() {
-        "it holds no large directory".to_owned()
-    } else {
-        format!("largest directories: {}", named.join(", "))
-    }
+    let named = directories.into_iter().filter(|(_, bytes)| *bytes >= MIB);
+    let named: Vec<String> = named.map(|(path, bytes)| format!("{path} {}", mib_up(bytes))).collect();
+    if named.is_empty() { String::new() } else { format!("; largest directories: {}", named.join(", ")) }
 }
 
 /// A bare file system is all there is.

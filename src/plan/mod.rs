@@ -17,7 +17,7 @@ use diskwright_formats::fault::Refusal;
 use diskwright_formats::identity::Identity;
 use diskwright_formats::registry::find_disk;
 use diskwright_fstools::registry::find;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 /// Number of the JSON form of plans and fits.
@@ -97,9 +97,17 @@ pub struct Part {
     /// Why.
     pub why: String,
     /// What to write when it is too small; `{}` stands for a number of MiB.
+    #[serde(skip)]
     pub knob: String,
     /// Its file system; `None`: zeros.
     pub filesystem: Option<FilesystemPlan>,
+}
+
+impl Part {
+    /// Its name in messages: that in the table, or its role.
+    pub fn name(&self) -> &str {
+        self.entry.as_ref().map_or(&self.role, |entry| &entry.name)
+    }
 }
 
 /// An entry of a GPT.
@@ -145,9 +153,14 @@ pub struct File {
     /// Absolute path in the tree.
     pub path: String,
     /// Permission bits.
+    #[serde(serialize_with = "octal")]
     pub mode: u16,
     /// Its text.
     pub text: String,
+}
+
+fn octal<S: Serializer>(mode: &u16, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{mode:04o}"))
 }
 
 /// Type GUIDs of partitions (UEFI specification 2.10, table 5.7; Discoverable Partitions Specification).

@@ -2,7 +2,8 @@
 //!
 //! Only descriptions whose tree is their overlay are made yet: no package managers, no scripts. KIWI's overlay is the
 //! directory `root/` beside the description, else `root.tar.gz`; on top of it one directory for each selected profile,
-//! named like the profile (KIWI NG, `system/setup.py: import_overlay_files`).
+//! named like the profile (KIWI NG, `system/setup.py: import_overlay_files`). Beyond KIWI, a record `NAME.tree` beside
+//! such a directory gives owners, modes and times, so that they do not depend on how it was copied here.
 
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::Description;
@@ -62,8 +63,8 @@ impl fmt::Display for Unprepared {
 
 impl std::error::Error for Unprepared {}
 
-/// The tree of a description that needs no packages: its overlay. In directories all belongs to 0:0; a tar keeps its
-/// owners.
+/// The tree of a description that needs no packages: its overlay. In directories without a record all belongs to 0:0; a
+/// tar keeps its owners.
 pub fn prepare(description: &Description, resolved: &Resolved) -> Result<Prepared, Unprepared> {
     let mut directory = hooks(description, resolved, Task::Build);
     let layers = layers(description, resolved);
@@ -83,8 +84,10 @@ pub fn prepare(description: &Description, resolved: &Resolved) -> Result<Prepare
 fn layers(description: &Description, resolved: &Resolved) -> Vec<Layer> {
     let at = |name: &str| description.directory.join(name);
     let directory = |name: &str| {
-        let origin = Origin::Directory { path: at(name), record: None };
-        at(name).is_dir().then_some(Layer { origin, owner: Some((0, 0)) })
+        let record = Some(at(&format!("{name}.tree"))).filter(|record| record.is_file());
+        let owner = record.is_none().then_some((0, 0));
+        let origin = Origin::Directory { path: at(name), record };
+        at(name).is_dir().then_some(Layer { origin, owner })
     };
     let tar = || {
         let archive = at("root.tar.gz");

@@ -7,6 +7,7 @@ use crate::model::{
     Bytes, Contents, DiskType, Format, Kind, Loader, MIB, Mkfs, Naming, Partition, PartitionKind, SectorSize,
     SizeElement, Type,
 };
+use crate::plan::{ESP, ROOT};
 use diskwright_formats::fault::Refusal;
 use diskwright_formats::registry::find_disk;
 use diskwright_fstools::registry::find;
@@ -23,11 +24,29 @@ pub(super) fn read(source: &SourceText, node: Node<'_, '_>) -> Type {
         "" => None,
         "oem" => {
             reader.validate(node, OEM);
-            disk(&mut reader, node)
+            Some(disk(&mut reader, node))
         }
         other => bare(&mut reader, node, other),
     };
-    Type { span: open_span(node), image, primary, problems: reader.problems, kind }
+    Type { span: open_span(node), image, primary, problems: reader.problems, kind, spans: spans(node) }
+}
+
+/// Where the size of each part is written; the `type` itself where it is not.
+fn spans(node: Node<'_, '_>) -> Vec<(String, Span)> {
+    let child = |name: &str| elements(node).find(|child| child.tag_name().name() == name);
+    let or_type = |span: Option<Span>| span.unwrap_or_else(|| open_span(node));
+    let esp = node.attribute_node("efipartsize").map(|attribute| attribute.range());
+    let fixed = [
+        (ESP.to_owned(), or_type(esp)),
+        (ROOT.to_owned(), or_type(child("size").map(open_span))),
+        ("boot".to_owned(), or_type(child("bootloader").map(open_span))),
+    ];
+    let partitions = child("partitions").into_iter().flat_map(elements).filter_map(|partition| {
+        let name = partition.attribute("name")?.trim().to_owned();
+        let size = partition.attribute_node("size").map(|attribute| attribute.range());
+        Some((name, size.unwrap_or_else(|| open_span(partition))))
+    });
+    fixed.into_iter().chain(partitions).collect()
 }
 
 fn image_span(node: Node<'_, '_>) -> Span {
@@ -62,8 +81,8 @@ fn words(value: Option<&str>) -> Vec<String> {
     value.unwrap_or("").split_whitespace().map(str::to_owned).collect()
 }
 
-fn disk(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Kind> {
-    let filesystem = filesystem(reader, node)?;
+fn disk(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Kind {
+    let filesystem = filesystem(reader, node);
     let oem = reader.single(node, "oemconfig");
     let csm = reader.boolean(node, "eficsm", true);
     table(reader, node);
@@ -87,10 +106,12 @@ fn disk(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Kind> {
         partitions: partitions(reader, node),
         filesystem,
     };
-    let mut options = disk.options.clone();
-    options.extend(label_options(&disk.filesystem, disk.label.as_deref().unwrap_or("ROOT")));
-    check_filesystem(reader, node, "fscreateoptions", &disk.filesystem, options);
-    Some(Kind::Disk(Box::new(disk)))
+    if let Some(filesystem) = &disk.filesystem {
+        let mut options = disk.options.clone();
+        options.extend(label_options(filesystem, disk.label.as_deref().unwrap_or("ROOT")));
+        check_filesystem(reader, node, "fscreateoptions", filesystem, options);
+    }
+    Kind::Disk(Box::new(disk))
 }
 
 /// The label as an option of the file system's mkfs.
