@@ -116,6 +116,11 @@ fn resize2fs_grows_and_tune2fs_renames() {
         let (code, text) = run("tune2fs", &["-U", "01234567-89ab-cdef-0123-456789abcdef", path]);
         assert_eq!(code, 0, "{name}: {text}");
         fsck(&copy.path, &format!("{name}, with another UUID"));
+        let copy = image.copy();
+        let (code, text) = run("e2fsck", &["-fyD", copy.path.to_str().expect("a plain path")]);
+        assert!(code <= 1 && text.contains("Pass 3A: Optimizing directories"), "{name}: {text}");
+        assert!(!text.contains("Fix") && !text.contains("FIXED"), "{name}: {text}");
+        fsck(&copy.path, &format!("{name}, its directories optimised"));
     }
 }
 

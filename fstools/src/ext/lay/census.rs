@@ -4,7 +4,7 @@ use super::directory::{self, Form};
 use super::extents::blocks_with_tree;
 use super::fit::Demand;
 use super::xattr::{self, Stored};
-use crate::ext::disk::{ino, inode_flags};
+use crate::ext::disk::ino;
 use crate::ext::options::Options;
 use crate::ext::{BLOCK, LINK_MAX, LOST_AND_FOUND, LOST_AND_FOUND_BLOCKS, MAX_FILE_BLOCKS, refusal};
 use crate::tree::{Data, Kind, NodeId, ROOT, Tree};
@@ -172,8 +172,8 @@ impl<'a> Census<'a> {
     }
 
     fn count_nodes(&mut self, options: &Options) -> Result<(), Refusal> {
-        let root = Some(ROOT);
-        for node in std::iter::once(root).chain(self.nodes.clone()).flatten() {
+        for at in 0..=self.nodes.len() {
+            let Some(node) = (if at == 0 { Some(ROOT) } else { self.nodes[at - 1] }) else { continue };
             let meta = &self.tree.node(node).meta;
             let set = meta.xattrs.0 as usize;
             while self.xattrs.len() <= set {
@@ -241,13 +241,4 @@ impl<'a> Census<'a> {
 /// The runs of a file's data in blocks.
 pub(super) fn block_runs(data: &Data) -> impl Iterator<Item = Range<u32>> + '_ {
     data.runs().map(|run| (run.start / BLOCK) as u32..run.end.div_ceil(BLOCK) as u32)
-}
-
-/// Flags that an inode of this kind has.
-pub(super) fn flags_of(extents: bool, form: Option<Form>) -> u32 {
-    let extents = if extents { inode_flags::EXTENTS } else { 0 };
-    match form {
-        Some(Form::Indexed { .. }) => extents | inode_flags::INDEX,
-        _ => extents,
-    }
 }

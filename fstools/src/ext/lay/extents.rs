@@ -25,16 +25,6 @@ pub(super) struct Run {
     pub(super) len: u32,
 }
 
-/// An extent tree whose nodes below the root are placed.
-pub(super) struct Planted {
-    /// What the inode holds: at most four.
-    pub(super) root: Vec<Run>,
-    /// Levels below the root.
-    pub(super) depth: u8,
-    /// Blocks of the nodes.
-    pub(super) blocks: u32,
-}
-
 /// Cuts `pieces` (the places of a file's blocks from `logical` on) into extents.
 pub(super) fn cut(mut logical: u32, pieces: &[Range<u32>], runs: &mut Vec<Run>) {
     for piece in pieces {
@@ -78,21 +68,27 @@ fn most_cuts(blocks: u64) -> u64 {
     interruptions.min(blocks.saturating_sub(1))
 }
 
-/// Places the nodes of the tree over `runs` and renders them.
-pub(super) fn plant(runs: &[Run], inode_seed: u32, space: &mut Space, out: &mut Vec<Extent>) -> Planted {
-    let mut planted = Planted { root: runs.to_vec(), depth: 0, blocks: 0 };
-    while planted.root.len() > usize::from(EXTENTS_IN_INODE) {
-        let nodes = planted.root.chunks(IN_BLOCK).map(|entries| {
+/// Places the nodes of the tree over `runs` and renders them. Leaves in `runs` what the inode holds, at most four; returns
+/// the levels below that and the blocks of all nodes.
+pub(super) fn plant(
+    runs: &mut Vec<Run>,
+    inode_seed: u32,
+    space: &mut Space,
+    out: &mut Vec<Extent>,
+) -> (u8, u32) {
+    let (mut depth, mut blocks) = (0, 0);
+    while runs.len() > usize::from(EXTENTS_IN_INODE) {
+        let nodes = runs.chunks(IN_BLOCK).map(|entries| {
             let start = space.take_one();
-            let node = node(entries, planted.depth, inode_seed);
+            let node = node(entries, depth, inode_seed);
             out.push(Extent::of_bytes(u64::from(start) * BLOCK, node, What::new(&"extent tree")));
             Run { logical: entries[0].logical, start, len: 0 }
         });
-        planted.root = nodes.collect();
-        planted.blocks += planted.root.len() as u32;
-        planted.depth += 1;
+        *runs = nodes.collect();
+        blocks += runs.len() as u32;
+        depth += 1;
     }
-    planted
+    (depth, blocks)
 }
 
 fn node(entries: &[Run], depth: u8, inode_seed: u32) -> Vec<u8> {

@@ -1,12 +1,10 @@
 //! Inodes: a compact record for each, and the tables made from them.
 
 use super::blocks::{Block, digest_of, fill_blocks};
-use super::census::flags_of;
-use super::directory::Form;
 use super::extents::{Run, render};
 use crate::ext::disk::{
     EXTENTS_IN_INODE, EXTRA_ISIZE, GOOD_OLD_INODE_SIZE, Inode, MIN_TIME, encode_time, inode_checksum,
-    inode_seed, mode,
+    inode_flags, inode_seed, mode,
 };
 use crate::ext::{BLOCK, INODE_SIZE, INODES_PER_BLOCK, LATEST_TIME, LINK_MAX};
 use crate::tree::{Kind, Meta};
@@ -19,8 +17,10 @@ use zerocopy::{FromZeros, IntoBytes};
 pub(super) enum Body {
     /// Nothing: fifos, sockets, reserved inodes.
     Nothing,
+    /// One extent from the start of the file, as most have. `indexed`: of a directory with an index.
+    Extent { start: u32, len: u16, indexed: bool },
     /// The root of an extent tree: entries of [`Inodes::runs`].
-    Tree { first: u32, count: u8, depth: u8 },
+    Tree { first: u32, count: u8, depth: u8, indexed: bool },
     /// The target of a symlink: bytes of [`Inodes::texts`].
     Text { first: u32, len: u8 },
     /// A device.
@@ -36,8 +36,8 @@ pub(super) struct Record {
     pub(super) links: u16,
     pub(super) uid: u32,
     pub(super) gid: u32,
-    pub(super) nsec: u32,
-    pub(super) sec: i64,
+    /// The one time, with its extra word.
+    pub(super) time: (u32, u32),
     pub(super) size: u64,
     /// Blocks of data, extent tree and attributes.
     pub(super) blocks: u32,
@@ -45,13 +45,11 @@ pub(super) struct Record {
     pub(super) xattrs: u32,
     /// The block of the other attributes.
     pub(super) acl: u32,
-    /// Whether it is a directory with an index.
-    pub(super) indexed: bool,
     pub(super) body: Body,
 }
 
 // A million of them stand in memory.
-const _: () = assert!(std::mem::size_of::<Record>() <= 64);
+const _: () = assert!(std::mem::size_of::<Record>() <= 48);
 
 impl Record {
     /// An inode of ours: root's.
@@ -69,19 +67,19 @@ impl Record {
     /// An inode of the tree without its body. Times out of range are clamped.
     pub(super) fn of(meta: &Meta, type_bits: u16, links: u32) -> Record {
         let sec = meta.mtime.sec.clamp(MIN_TIME, LATEST_TIME);
+        let nsec = if sec == meta.mtime.sec { meta.mtime.nsec.min(999_999_999) } else { 0 };
+        let (low, extra) = encode_time(sec, nsec);
         Record {
             mode: type_bits | meta.mode,
             // A directory with more subdirectories than can be counted says 1 (dir_nlink); files were refused.
             links: if links > LINK_MAX { 1 } else { links as u16 },
             uid: meta.uid,
             gid: meta.gid,
-            nsec: if sec == meta.mtime.sec { meta.mtime.nsec.min(999_999_999) } else { 0 },
-            sec,
+            time: (low.get(), extra.get()),
             size: 0,
             blocks: 0,
             xattrs: meta.xattrs.0,
             acl: 0,
-            indexed: false,
             body: Body::Nothing,
         }
     }
@@ -135,7 +133,7 @@ impl Inodes {
 
     fn fields(&self, record: &Record) -> Inode {
         let mut inode = Inode::new_zeroed();
-        let (time, extra) = encode_time(record.sec, record.nsec);
+        let (time, extra) = (record.time.0.into(), record.time.1.into());
         (inode.i_atime, inode.i_ctime, inode.i_mtime, inode.i_crtime) = (time, time, time, time);
         (inode.i_atime_extra, inode.i_ctime_extra) = (extra, extra);
         (inode.i_mtime_extra, inode.i_crtime_extra) = (extra, extra);
@@ -152,8 +150,13 @@ impl Inodes {
         inode.i_blocks_hi = ((sectors >> 32) as u16).into();
         inode.i_file_acl_lo = record.acl.into();
         inode.i_extra_isize = EXTRA_ISIZE.into();
-        let form = record.indexed.then_some(Form::Indexed { nodes: 0, leaves: 0 });
-        inode.i_flags = flags_of(matches!(record.body, Body::Tree { .. }), form).into();
+        inode.i_flags = match record.body {
+            Body::Extent { indexed, .. } | Body::Tree { indexed, .. } => {
+                inode_flags::EXTENTS | if indexed { inode_flags::INDEX } else { 0 }
+            }
+            _ => 0,
+        }
+        .into();
         self.body(record.body, &mut inode.i_block);
         inode
     }
@@ -161,7 +164,10 @@ impl Inodes {
     fn body(&self, body: Body, out: &mut [u8; 60]) {
         match body {
             Body::Nothing => {}
-            Body::Tree { first, count, depth } => {
+            Body::Extent { start, len, .. } => {
+                render(&[Run { logical: 0, start, len: len.into() }], 0, EXTENTS_IN_INODE, out);
+            }
+            Body::Tree { first, count, depth, .. } => {
                 let entries = &self.runs[first as usize..][..usize::from(count)];
                 render(entries, depth, EXTENTS_IN_INODE, out);
             }

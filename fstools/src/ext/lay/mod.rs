@@ -141,7 +141,7 @@ struct Laying<'a> {
 
 impl<'a> Laying<'a> {
     fn new(census: &'a Census, ids: &'a Ids, geometry: Geometry, space: Space) -> Laying<'a> {
-        let mut inodes = Inodes {
+        let inodes = Inodes {
             seed: ids.seed,
             records: records(census, ids.epoch),
             runs: Vec::new(),
@@ -149,7 +149,6 @@ impl<'a> Laying<'a> {
             xattrs: census.xattrs.iter().map(|stored| stored.inode.clone()).collect(),
             key: OnceLock::new(),
         };
-        inodes.runs.reserve(census.nodes.len());
         let extents = Vec::with_capacity(census.nodes.len());
         Laying { census, ids, geometry, space, inodes, extents, pieces: Vec::new(), runs: Vec::new() }
     }
@@ -191,18 +190,25 @@ impl<'a> Laying<'a> {
         cut(logical, &self.pieces, &mut self.runs);
     }
 
-    /// Makes `self.runs` the data of an inode.
-    fn finish_inode(&mut self, number: u32) {
+    /// Makes `self.runs` the data of an inode. `indexed`: of a directory with an index.
+    fn finish_inode(&mut self, number: u32, indexed: bool) {
         let seed = inode_seed(self.ids.seed, number, 0);
-        let planted = plant(&self.runs, seed, &mut self.space, &mut self.extents);
-        let first = self.inodes.runs.len() as u32;
-        let count = planted.root.len() as u8;
         let data: u32 = self.runs.iter().map(|run| run.len).sum();
-        self.inodes.runs.extend(planted.root);
+        let (depth, nodes) = plant(&mut self.runs, seed, &mut self.space, &mut self.extents);
+        let body = match self.runs[..] {
+            [Run { logical: 0, start, len }] if depth == 0 => {
+                Body::Extent { start, len: len as u16, indexed }
+            }
+            ref root => {
+                let (first, count) = (self.inodes.runs.len() as u32, root.len() as u8);
+                self.inodes.runs.extend_from_slice(root);
+                Body::Tree { first, count, depth, indexed }
+            }
+        };
         self.runs.clear();
         let record = self.record(number);
-        record.blocks += data + planted.blocks;
-        record.body = Body::Tree { first, count, depth: planted.depth };
+        record.blocks += data + nodes;
+        record.body = body;
     }
 
     fn directories(&mut self) {
@@ -223,10 +229,8 @@ impl<'a> Laying<'a> {
                 }
                 argument += len;
             }
-            self.finish_inode(directory.ino);
-            let record = self.record(directory.ino);
-            record.size = u64::from(blocks) * BLOCK;
-            record.indexed = matches!(directory.form, Form::Indexed { .. });
+            self.finish_inode(directory.ino, matches!(directory.form, Form::Indexed { .. }));
+            self.record(directory.ino).size = u64::from(blocks) * BLOCK;
         }
     }
 
@@ -268,7 +272,7 @@ impl<'a> Laying<'a> {
                     self.place(0, 1);
                     let start = u64::from(self.pieces[0].start) * BLOCK;
                     self.extents.push(Extent::of_bytes(start, &target[..], What::new(&"symlink")));
-                    self.finish_inode(number);
+                    self.finish_inode(number, false);
                     self.record(number).size = target.len() as u64;
                 }
                 &(Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor }) => {
@@ -289,7 +293,7 @@ impl<'a> Laying<'a> {
         let bytes = superblock::journal(self.ids, blocks);
         self.extents.push(Extent::of_bytes(start, bytes, What::new(&"journal")));
         *self.record(ino::JOURNAL) = Record::ours(mode::REGULAR | 0o600, 1, self.ids.epoch);
-        self.finish_inode(ino::JOURNAL);
+        self.finish_inode(ino::JOURNAL, false);
         let size = u64::from(blocks) * BLOCK;
         self.record(ino::JOURNAL).size = size;
         let mut backup = [0; 17];
@@ -321,7 +325,7 @@ impl<'a> Laying<'a> {
                 self.place(run.start, run.end - run.start);
                 self.data(data, run.start);
             }
-            self.finish_inode(number);
+            self.finish_inode(number, false);
             self.record(number).size = data.size();
         }
     }
