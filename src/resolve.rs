@@ -394,7 +394,8 @@ fn formats(choice: &Choice, described: Option<Format>) -> Result<Vec<Format>, Re
 /// | kernel command line | `rw` | `--cmdline` |
 /// | container | raw | `--format` |
 ///
-/// `name` is the output's name without its ending. Nothing of the tree is left out.
+/// `name` is the output's name without its ending. It takes the place of a description's name, in the boot menu and in the
+/// default seed: disks of different names have different ids. Nothing of the tree is left out.
 pub fn from_tree(tree: &Tree, name: &str, choice: &Choice) -> Result<Image, Refusal> {
     describe_tree(tree, name, choice).map_err(|error| match error {
         ResolveError::Choice(refusal) => refusal,

@@ -126,7 +126,6 @@ fn what_cannot_be_prepared_is_named_all_at_once() {
             "D/config.xml:2:35: error: element packages needs a package manager, which build cannot do yet",
             "description: D/config.sh: a script that KIWI runs here, which is not supported yet",
             "description: D/images.sh: a script that KIWI runs here, which is not supported yet",
-            "description: D/root: no overlay: a description without packages takes its tree from the directory root beside it",
         ]
     );
     let create: Vec<String> =
@@ -135,6 +134,20 @@ fn what_cannot_be_prepared_is_named_all_at_once() {
         create.len(),
         1,
         "a tree that is prepared has seen config.sh, and no disk is made: {create:?}"
+    );
+}
+
+#[test]
+fn without_packages_there_must_be_an_overlay() {
+    let work = tempfile::tempdir().expect("a directory");
+    let xml = r#"<image schemaversion="8.5" name="t"><preferences><version>1</version><type image="ext4"/></preferences></image>"#;
+    std::fs::write(work.path().join("config.xml"), xml).expect("a file");
+    let description = load(work.path(), None).expect("it is there");
+    let error =
+        prepare(&description, &resolved(&description, &[])).expect_err("there is no tree").to_string();
+    assert_eq!(
+        error.replace(&work.path().display().to_string(), "D"),
+        "description: D/root: no overlay: a description without packages takes its tree from the directory root beside it\n"
     );
 }
 

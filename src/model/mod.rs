@@ -29,6 +29,7 @@ pub struct Image {
     /// Paths of the tree that stay out (`tmp/*`: what is in the directory, not the directory itself).
     pub excludes: Vec<String>,
     /// Files of the tree that ask for steps that are not supported yet: an image is refused where there is one.
+    #[serde(skip)]
     pub hooks: Vec<String>,
     /// What comes out.
     pub target: Target,

@@ -68,7 +68,8 @@ impl std::error::Error for Unprepared {}
 pub fn prepare(description: &Description, resolved: &Resolved) -> Result<Prepared, Unprepared> {
     let mut directory = hooks(description, resolved, Task::Build);
     let layers = layers(description, resolved);
-    if layers.is_empty() {
+    // Who needs packages has more to do than to add an overlay.
+    if layers.is_empty() && resolved.needs.is_empty() {
         let spot = Spot::new("description", description.directory.join("root").display().to_string());
         let reason =
             "no overlay: a description without packages takes its tree from the directory root beside it";
