@@ -1,7 +1,5 @@
-//! The floor: every file of a tree is read and its bytes are written once, in order, into one file, by as many threads as
-//! there are processors; then the data is forced to the disk. No writer of images can be faster that reads its sources.
-//! `cargo bench --bench floor -- TREE OUT [THREADS]`
-#![allow(clippy::disallowed_methods, clippy::print_stdout)] // a tool beside the images
+//! The floor: every file of a tree is read and its bytes are written once, in order, into one file, by several threads; then
+//! the data is forced to the disk. No writer of images that reads its sources can be much faster.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -21,33 +19,25 @@ struct Source {
     at: u64,
 }
 
-fn main() -> io::Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let [tree, out, threads @ ..] = &arguments[..] else {
-        println!("usage: cargo bench --bench floor -- TREE OUT [THREADS]");
-        return Ok(());
-    };
-    let threads = match threads.first() {
-        Some(threads) => threads.parse().expect("a number of threads"),
-        None => thread::available_parallelism()?.get(),
-    };
-    let sources = sources(Path::new(tree))?;
+/// Copies all data of a tree into one new file.
+pub(crate) fn copy(tree: &Path, out: &Path, threads: usize) -> io::Result<()> {
+    let sources = sources(tree)?;
     let out = File::create(out)?;
     out.set_len(sources.last().map_or(0, |last| last.at + last.size))?;
     let jobs = jobs(&sources);
     let next = AtomicUsize::new(0);
+    let work = || {
+        let mut buffer = vec![0; CHUNK];
+        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            copy_job(job, &out, &mut buffer)?;
+        }
+        Ok::<(), io::Error>(())
+    };
     thread::scope(|scope| {
-        let work = || {
-            let mut buffer = vec![0; CHUNK];
-            while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                copy(job, &out, &mut buffer)?;
-            }
-            Ok(())
-        };
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
-    })
-    .and_then(|()| out.sync_data())
+    })?;
+    out.sync_data()
 }
 
 /// All regular files in order of their paths, each inode once.
@@ -89,7 +79,7 @@ fn jobs(sources: &[Source]) -> Vec<&[Source]> {
     jobs
 }
 
-fn copy(job: &[Source], out: &File, buffer: &mut [u8]) -> io::Result<()> {
+fn copy_job(job: &[Source], out: &File, buffer: &mut [u8]) -> io::Result<()> {
     let start = job[0].at;
     if let [Source { path, size, .. }] = job {
         let file = File::open(path)?;
