@@ -70,7 +70,7 @@ fn tree(files: u32) -> Tree {
 }
 
 fn disk(root: Layout, identity: &Identity) -> Layout {
-    let id = identity.uuid("guid");
+    let id = identity.role("root").uuid("guid");
     let partition = gpt::Partition {
         number: 1,
         type_guid: id,
