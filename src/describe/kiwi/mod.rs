@@ -11,11 +11,13 @@
 //! Its checks for duplicates are quadratic in the attributes of a tag and in namespaces, so both are limited first.
 
 mod lower;
+mod partitions;
 mod read;
 mod schema;
 mod types;
 
-pub(crate) use types::{label_options, mkfs_options};
+pub(crate) use partitions::mkfs_options;
+pub(crate) use types::label_options;
 
 use super::{Diagnostics, SourceText};
 use crate::model::Model;

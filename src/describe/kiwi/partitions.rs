@@ -1,0 +1,168 @@
+//! `partitions` elements.
+
+use super::read::{Reader, elements, open_span, short};
+use super::schema;
+use super::types::{check_filesystem, label_options, supported_filesystem};
+use crate::describe::Span;
+use crate::model::{Bytes, Contents, MIB, Mkfs, Partition, PartitionKind};
+use roxmltree::Node;
+
+pub(super) fn partitions(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Vec<Partition> {
+    let Some(element) = reader.single(node, "partitions") else { return Vec::new() };
+    let mut partitions: Vec<Partition> = Vec::new();
+    for node in elements(element) {
+        let Some(partition) = partition(reader, node) else { continue };
+        let name = &partition.name;
+        let mountpoint = mountpoint(&partition);
+        if partitions.iter().any(|other| other.name == *name) {
+            reader.error("duplicate", open_span(node), format!("a second partition of this name: {name}"));
+        } else if let Some(path) =
+            mountpoint.filter(|path| partitions.iter().any(|one| self::mountpoint(one) == Some(path)))
+        {
+            reader.error(
+                "duplicate",
+                open_span(node),
+                format!("a second partition at this mount point: {path}"),
+            );
+        }
+        partitions.push(partition);
+    }
+    partitions
+}
+
+fn mountpoint(partition: &Partition) -> Option<&str> {
+    match &partition.contents {
+        Contents::Mounted { mountpoint, .. } => Some(mountpoint),
+        _ => None,
+    }
+}
+
+fn partition(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Partition> {
+    let name = partition_name(reader, node);
+    let size = partition_size(reader, node);
+    let kind = partition_kind(reader, node);
+    let table_name = table_name(reader, node);
+    let contents = contents(reader, node, name.as_deref().unwrap_or(""));
+    Some(Partition { name: name?, table_name, kind, size: size?, contents: contents? })
+}
+
+fn partition_name(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<String> {
+    let name = reader.required(node, "name")?.trim();
+    let attribute = node.attribute_node("name")?;
+    if schema::RESERVED_PARTITIONS.contains(name) {
+        let message = format!("a partition name that KIWI keeps for itself: {}", short(name));
+        let hint = format!("any name that is not part of this text: {}", schema::RESERVED_PARTITIONS);
+        reader.error_with("bad-value", attribute.range(), message, hint);
+        return None;
+    }
+    let good = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    // `p.lx` and the name must fit into the 36 characters of a table entry.
+    if !name.chars().all(good) || name.len() > 32 {
+        let message = format!("no partition name: {}", short(name));
+        reader.error_with(
+            "bad-value",
+            attribute.range(),
+            message,
+            "1 to 32 letters, digits, `_`, `-`, `.` or `/`",
+        );
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn table_name(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<String> {
+    let attribute = node.attribute_node("partition_name")?;
+    let name = attribute.value().trim();
+    let good = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    if name.is_empty() || name.len() > 32 || !name.chars().all(good) {
+        let message = format!("partition_name is no name: {}", short(name));
+        reader.error_with(
+            "bad-value",
+            attribute.range(),
+            message,
+            "1 to 32 letters, digits, `_`, `-` or `.`",
+        );
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn partition_size(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Bytes> {
+    let value = reader.required(node, "size")?.trim();
+    let attribute = node.attribute_node("size")?;
+    let (digits, unit) = match value.strip_suffix(['M', 'G']) {
+        Some(digits) if value.ends_with('G') => (digits, MIB << 10),
+        Some(digits) => (digits, MIB),
+        None => (value, MIB),
+    };
+    let number: Option<u64> =
+        digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let size = number.and_then(|number| number.checked_mul(unit)).filter(|size| (1..1 << 60).contains(size));
+    if size.is_none() {
+        let message = format!("size of a partition is no size: {}", short(value));
+        reader.error_with(
+            "bad-value",
+            attribute.range(),
+            message,
+            "a number of MiB, or one with M or G behind it",
+        );
+    }
+    size.map(Bytes)
+}
+
+fn partition_kind(reader: &mut Reader<'_>, node: Node<'_, '_>) -> PartitionKind {
+    let Some(attribute) = node.attribute_node("partition_type") else { return PartitionKind::Linux };
+    match reader.one_of(attribute, "partition_type", &["t.linux", "t.raid"]) {
+        Some("t.raid") => PartitionKind::Raid,
+        _ => PartitionKind::Linux,
+    }
+}
+
+fn contents(reader: &mut Reader<'_>, node: Node<'_, '_>, name: &str) -> Option<Contents> {
+    let mountpoint = match node.attribute_node("mountpoint") {
+        None => None,
+        Some(attribute) => Some(mount_path(reader, attribute.value(), attribute.range())?),
+    };
+    if !node.has_attribute("filesystem") {
+        if let (Some(path), Some(attribute)) = (&mountpoint, node.attribute_node("mountpoint")) {
+            let message = format!("a mount point without a file system: {path}");
+            reader.error_with("missing-attribute", attribute.range(), message, "add filesystem=\"ext4\"");
+            return None;
+        }
+        return Some(Contents::Blank);
+    }
+    let filesystem = supported_filesystem(reader, node, schema::PARTITION_FILESYSTEMS)?;
+    let label = reader.line(node, "label").map_or_else(|| name.to_uppercase(), str::to_owned);
+    let format = Mkfs { options: mkfs_options(&filesystem, &label), name: filesystem };
+    let at = if node.has_attribute("label") { "label" } else { "filesystem" };
+    check_filesystem(reader, node, at, &format.name, format.options.clone());
+    Some(match mountpoint {
+        None => Contents::Empty(format),
+        Some(mountpoint) => Contents::Mounted { format, mountpoint },
+    })
+}
+
+/// `fat16` and `fat32` say how many bits an entry of the table has.
+pub(crate) fn mkfs_options(filesystem: &str, label: &str) -> Vec<String> {
+    let bits = filesystem.strip_prefix("fat").map(|bits| ["-F".to_owned(), bits.to_owned()]);
+    bits.into_iter().flatten().chain(label_options(filesystem, label)).collect()
+}
+
+/// An absolute path that is not the root, without `.`, `..`, empty parts and a slash at its end.
+fn mount_path(reader: &mut Reader<'_>, value: &str, span: Span) -> Option<String> {
+    let parts: Vec<&str> = value.trim().split('/').filter(|part| !part.is_empty()).collect();
+    let path = format!("/{}", parts.join("/"));
+    let wrong = match path.as_str() {
+        _ if !value.trim().starts_with('/') => Some("it does not start with /"),
+        "/" => Some("the root is the last partition"),
+        "/boot/efi" => Some("the EFI system partition is mounted there"),
+        _ if parts.iter().any(|part| [".", ".."].contains(part)) => Some("`.` and `..` are not allowed"),
+        _ if value.chars().any(char::is_control) => Some("control characters are not allowed"),
+        _ => None,
+    };
+    if let Some(why) = wrong {
+        reader.error("bad-value", span, format!("a mount point that cannot be: {}: {why}", short(value)));
+        return None;
+    }
+    Some(path)
+}
