@@ -37,7 +37,7 @@ fn seen(tree: &Tree, data: impl Fn(&Data) -> Vec<(Range<u64>, Vec<u8>)>) -> BTre
             other => (format!("{other:?}"), vec![]),
         };
         // Times that the format has not become the nearest one.
-        let range = disk::MIN_TIME..=disk::MAX_TIME;
+        let range = disk::MIN_TIME..=disk::LATEST_SAFE_TIME;
         let sec = meta.mtime.sec.clamp(*range.start(), *range.end());
         let nsec = if range.contains(&meta.mtime.sec) { meta.mtime.nsec } else { 0 };
         let meta_text = format!("{:o} {} {} {sec}.{nsec}", meta.mode, meta.uid, meta.gid);

@@ -795,6 +795,9 @@ pub fn encode_time(sec: i64, nsec: u32) -> (U32, U32) {
 pub const MIN_TIME: i64 = i32::MIN as i64;
 /// Latest time: 2446-05-10.
 pub const MAX_TIME: i64 = i32::MAX as i64 + (3 << 32);
+/// Latest time that everybody reads as it is, 2310-04-03: e2fsck takes the first half of the last epoch for times before
+/// 1970 that an old kernel wrote wrongly, and wants to change them.
+pub const LATEST_SAFE_TIME: i64 = (3 << 32) - (1 << 31) - 1;
 
 fn join(lo: U32, hi: U32) -> u64 {
     u64::from(lo) | u64::from(hi) << 32

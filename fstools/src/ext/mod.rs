@@ -49,9 +49,6 @@ const MAX_BLOCKS: u32 = u32::MAX - u32::MAX % BLOCKS_PER_GROUP;
 const MAX_FILE_BLOCKS: u64 = u32::MAX as u64;
 /// Most links of an inode.
 const LINK_MAX: u32 = 65_000;
-/// Latest time that is written, 2310-04-03. The format goes on to 2446, but e2fsck takes the first half of its last epoch
-/// for times before 1970 that an old kernel wrote wrongly, and wants to change them.
-const LATEST_TIME: i64 = (3 << 32) - (1 << 31) - 1;
 /// Where e2fsck puts files without a name.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
 /// Blocks of it that exist from the start, because e2fsck cannot rely on free ones.

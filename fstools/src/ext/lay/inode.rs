@@ -3,10 +3,10 @@
 use super::blocks::{Block, digest_of, fill_blocks};
 use super::extents::{Run, render};
 use crate::ext::disk::{
-    EXTENTS_IN_INODE, EXTRA_ISIZE, GOOD_OLD_INODE_SIZE, Inode, MIN_TIME, encode_time, inode_checksum,
-    inode_flags, inode_seed, mode,
+    EXTENTS_IN_INODE, EXTRA_ISIZE, GOOD_OLD_INODE_SIZE, Inode, LATEST_SAFE_TIME, MIN_TIME, encode_time,
+    inode_checksum, inode_flags, inode_seed, mode,
 };
-use crate::ext::{BLOCK, INODE_SIZE, INODES_PER_BLOCK, LATEST_TIME, LINK_MAX};
+use crate::ext::{BLOCK, INODE_SIZE, INODES_PER_BLOCK, LINK_MAX};
 use crate::tree::{Kind, Meta};
 use diskwright_formats::layout::{Fill, Key};
 use std::sync::OnceLock;
@@ -66,7 +66,7 @@ impl Record {
 
     /// An inode of the tree without its body. Times out of range are clamped.
     pub(super) fn of(meta: &Meta, type_bits: u16, links: u32) -> Record {
-        let sec = meta.mtime.sec.clamp(MIN_TIME, LATEST_TIME);
+        let sec = meta.mtime.sec.clamp(MIN_TIME, LATEST_SAFE_TIME);
         let nsec = if sec == meta.mtime.sec { meta.mtime.nsec.min(999_999_999) } else { 0 };
         let (low, extra) = encode_time(sec, nsec);
         Record {
