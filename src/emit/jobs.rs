@@ -156,3 +156,81 @@ impl Job {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use diskwright_formats::layout::{Extent, Layout, What};
+
+    const FILES: u64 = 20_000;
+
+    fn content(start: u64, len: u64, id: u32, from: u64) -> Extent {
+        Extent { start, len, source: Source::Content(ContentId(id), from), what: What::new(&"test") }
+    }
+
+    fn plan_of(layouts: &[Layout]) -> Plan {
+        let output = |layout: &Layout| Output { layout: layout.clone(), path: "out".into() };
+        plan(&layouts.iter().map(output).collect::<Vec<_>>())
+    }
+
+    /// Small files in order, one page each.
+    fn tree() -> Layout {
+        let extents = (0..FILES).map(|at| content(at * PAGE, 100, at as u32, 0)).collect();
+        Layout::new(FILES * PAGE, extents, vec![]).unwrap()
+    }
+
+    /// Bytes of segments and of layouts, by output.
+    fn assert_all_planned(plan: &Plan, layouts: &[Layout]) {
+        for (output, layout) in layouts.iter().enumerate() {
+            let segments = plan.jobs.iter().flat_map(|job| &job.segments);
+            let mut ranges: Vec<_> = segments
+                .filter(|segment| segment.output == output)
+                .map(|segment| segment.range.clone())
+                .collect();
+            ranges.sort_by_key(|range| range.start);
+            assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start), "disjoint");
+            let seen = ranges.into_iter().flat_map(|range| layout.extents_in(range).map(|extent| extent.len));
+            assert_eq!(seen.sum::<u64>(), layout.extents().map(|extent| extent.len).sum::<u64>());
+        }
+    }
+
+    #[test]
+    fn a_job_is_one_run_of_each_place_of_its_contents() {
+        let tree = tree();
+        let mut clones = Layout::empty(2 * tree.len() + PAGE);
+        clones.splice(PAGE, &tree, "").unwrap();
+        clones.splice(PAGE + tree.len(), &tree, "").unwrap();
+        let layouts = [tree, clones];
+        let plan = plan_of(&layouts);
+        assert_all_planned(&plan, &layouts);
+        assert_eq!(plan.jobs.len() as u64, (FILES * PAGE).div_ceil(CHUNK));
+        assert!(plan.jobs.iter().all(|job| job.segments.len() == 3));
+        assert!(plan.shared.is_empty());
+    }
+
+    #[test]
+    fn chunks_of_a_large_content_are_jobs_that_share_it() {
+        let large = content(PAGE, 5 * CHUNK, 7, 100); // begins inside a chunk and so touches six
+        let again = content(9 * CHUNK, CHUNK, 7, 100 + CHUNK);
+        let layouts = [Layout::new(10 * CHUNK, vec![large, again], vec![]).unwrap()];
+        let plan = plan_of(&layouts);
+        assert_all_planned(&plan, &layouts);
+        assert_eq!(plan.shared, BTreeMap::from([(ContentId(7), 6)]));
+        assert!((5..=6).contains(&plan.jobs.len()), "{}", plan.jobs.len());
+    }
+
+    #[test]
+    fn computed_bytes_are_cut_into_bounded_jobs() {
+        let bytes = vec![1; 40 * CHUNK as usize];
+        let layouts = [Layout::new(
+            41 * CHUNK,
+            vec![content(0, 9, 0, 0), Extent::of_bytes(CHUNK, bytes, What::new(&"table"))],
+            vec![],
+        )
+        .unwrap()];
+        let plan = plan_of(&layouts);
+        assert_all_planned(&plan, &layouts);
+        assert!(plan.jobs.iter().all(|job| job.cost <= 2 * CHUNK));
+        assert!(plan.jobs.len() >= 20);
+    }
+}
