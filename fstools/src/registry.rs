@@ -96,6 +96,9 @@ pub struct Row {
     pub configure: Configure,
     /// Whether the image says that it is one of these. Never fails: unreadable is no.
     pub recognise: fn(&dyn ReadAt) -> bool,
+    /// Whether the image must have been one of these before the bytes were spoilt by which it is recognised. To ask when no
+    /// row recognises it, so that damage there is reported. Never fails: unreadable is no.
+    pub resembles: fn(&dyn ReadAt) -> bool,
     /// Reads and checks an image. Fails where nothing can be read past.
     pub open: fn(&dyn ReadAt) -> Result<Opened, Damage>,
     /// An annotated dump that accounts for every byte of the image.

@@ -83,7 +83,7 @@ fn what_is_laid_is_read_back() {
         ("holes", holes(), 64 << 20, ""),
         ("holes, many groups", holes(), 20 << 30, "-N 20000"),
     ];
-    for (name, sample, len, options) in cases {
+    for (name, mut sample, len, options) in cases {
         let laid = lay_with(&sample, len, options).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
         let image = Reader::new(&laid.layout, &sample.contents);
         let row = find("ext4").expect("a row");
@@ -101,6 +101,14 @@ fn what_is_laid_is_read_back() {
             Data::Content { id, .. } => runs(&opened.files[id.0 as usize], &whole),
             Data::Bytes(_) => panic!("the reader makes no bytes"),
         };
+        // e2fsck takes later times for times before 1970 that were written wrongly.
+        let steps: Vec<_> = sample.tree.walk().map(|step| step.node).collect();
+        for node in steps {
+            let mtime = &mut sample.tree.meta_mut(node).mtime;
+            if mtime.sec > LATEST_SAFE_TIME {
+                *mtime = Time::seconds(LATEST_SAFE_TIME);
+            }
+        }
         let (before, after) = (seen(&sample.tree, |of| laid_data(&sample, of)), seen(&opened.tree, read));
         assert!(before.keys().eq(after.keys()), "{name}: other names");
         for (path, file) in &before {

@@ -101,7 +101,8 @@ fn volume(
     image: &dyn ReadAt,
     faults: &mut Vec<Fault>,
 ) -> Volume {
-    let row = ROWS.iter().find(|row| (row.recognise)(image));
+    let recognised = ROWS.iter().find(|row| (row.recognise)(image));
+    let row = recognised.or_else(|| ROWS.iter().find(|row| (row.resembles)(image)));
     let found = row.and_then(|row| match (row.open)(image) {
         Ok(mut opened) => {
             faults.extend(self::faults(&within, std::mem::take(&mut opened.damage)));

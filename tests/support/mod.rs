@@ -203,3 +203,152 @@ pub fn listing(directory: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+/// What a member of an archive is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    File(Vec<u8>),
+    Directory,
+    Symlink(Vec<u8>),
+    /// Another name of a member.
+    Hard(Vec<u8>),
+    Fifo,
+    /// `c` or `b`, major, minor.
+    Device(u8, u32, u32),
+}
+
+/// A member of an archive.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Without a leading slash.
+    pub name: Vec<u8>,
+    pub what: What,
+    /// Permissions and special bits.
+    pub mode: u32,
+    pub owner: (u32, u32),
+    /// Seconds, and nanoseconds after them.
+    pub time: (i64, u32),
+    pub xattrs: Vec<(String, Vec<u8>)>,
+}
+
+impl Member {
+    pub fn new(name: impl AsRef<[u8]>, what: What) -> Member {
+        let mode = if what == What::Directory { 0o755 } else { 0o644 };
+        let name = name.as_ref().to_vec();
+        Member { name, what, mode, owner: (0, 0), time: (1_500_000_000, 0), xattrs: vec![] }
+    }
+
+    pub fn file(name: impl AsRef<[u8]>, data: impl AsRef<[u8]>) -> Member {
+        Member::new(name, What::File(data.as_ref().to_vec()))
+    }
+
+    pub fn directory(name: impl AsRef<[u8]>) -> Member {
+        Member::new(name, What::Directory)
+    }
+
+    pub fn mode(self, mode: u32) -> Member {
+        Member { mode, ..self }
+    }
+
+    pub fn owner(self, uid: u32, gid: u32) -> Member {
+        Member { owner: (uid, gid), ..self }
+    }
+
+    pub fn time(self, seconds: i64, nanoseconds: u32) -> Member {
+        Member { time: (seconds, nanoseconds), ..self }
+    }
+
+    pub fn xattr(mut self, name: &str, value: impl AsRef<[u8]>) -> Member {
+        self.xattrs.push((name.to_owned(), value.as_ref().to_vec()));
+        self
+    }
+
+    /// Everything is said in an extended header (POSIX pax); the old one has the type, the mode and the device.
+    fn write(&self, tar: &mut Vec<u8>) {
+        let (kind, link, data, device): (u8, &[u8], &[u8], (u32, u32)) = match &self.what {
+            What::File(data) => (b'0', b"", data, (0, 0)),
+            What::Hard(target) => (b'1', target, b"", (0, 0)),
+            What::Symlink(target) => (b'2', target, b"", (0, 0)),
+            What::Device(b'c', major, minor) => (b'3', b"", b"", (*major, *minor)),
+            What::Device(_, major, minor) => (b'4', b"", b"", (*major, *minor)),
+            What::Directory => (b'5', b"", b"", (0, 0)),
+            What::Fifo => (b'6', b"", b"", (0, 0)),
+        };
+        let nanoseconds = format!("{:09}", self.time.1);
+        // A decimal fraction counts away from zero: -2 s and 0.25 s after it are -1.75.
+        let time = match self.time {
+            (seconds, 1..) if seconds < 0 => {
+                let sign = format!("-{}", -seconds - 1);
+                format!("{sign}.{:09}", 1_000_000_000 - self.time.1)
+            }
+            (seconds, _) => format!("{seconds}.{nanoseconds}"),
+        };
+        let mut pax = Vec::new();
+        record(&mut pax, "path", &self.name);
+        record(&mut pax, "mtime", time.as_bytes());
+        record(&mut pax, "uid", self.owner.0.to_string().as_bytes());
+        record(&mut pax, "gid", self.owner.1.to_string().as_bytes());
+        record(&mut pax, "size", data.len().to_string().as_bytes());
+        if !link.is_empty() {
+            record(&mut pax, "linkpath", link);
+        }
+        for (name, value) in &self.xattrs {
+            record(&mut pax, &format!("SCHILY.xattr.{name}"), value);
+        }
+        block(tar, b'x', 0o644, (0, 0), &pax);
+        block(tar, kind, self.mode, device, data);
+    }
+}
+
+/// A record of an extended header: its length counts itself.
+fn record(pax: &mut Vec<u8>, key: &str, value: &[u8]) {
+    let rest = key.len() + value.len() + 3;
+    let len = (rest + 1..).find(|len| len.to_string().len() + rest == *len).expect("it grows more slowly");
+    pax.extend_from_slice(format!("{len} {key}=").as_bytes());
+    pax.extend_from_slice(value);
+    pax.push(b'\n');
+}
+
+/// A header of the ustar format, and the data padded to whole blocks.
+fn block(tar: &mut Vec<u8>, kind: u8, mode: u32, device: (u32, u32), data: &[u8]) {
+    let mut header = [0u8; 512];
+    let mut set = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+    set(0, b"member");
+    set(100, format!("{mode:07o}\0{:07o}\0{:07o}\0{:011o}\0{:011o}\0", 0, 0, data.len(), 0).as_bytes());
+    set(148, b"        ");
+    set(156, &[kind]);
+    set(257, b"ustar\x0000");
+    set(329, format!("{:07o}\0{:07o}\0", device.0, device.1).as_bytes());
+    let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    tar.extend_from_slice(&header);
+    tar.extend_from_slice(data);
+    tar.resize(tar.len().next_multiple_of(512), 0);
+}
+
+/// An archive of these members.
+pub fn tar<'a>(members: impl IntoIterator<Item = &'a Member>) -> Vec<u8> {
+    let mut tar = Vec::new();
+    members.into_iter().for_each(|member| member.write(&mut tar));
+    tar.resize(tar.len() + 1024, 0);
+    tar
+}
+
+/// The members above a boot loader and a kernel that no firmware would start, and these.
+pub fn boot_members() -> Vec<Member> {
+    vec![
+        Member::directory("usr"),
+        Member::directory("usr/lib"),
+        Member::directory("usr/lib/systemd"),
+        Member::directory("usr/lib/systemd/boot"),
+        Member::directory("usr/lib/systemd/boot/efi"),
+        Member::file("usr/lib/systemd/boot/efi/systemd-bootx64.efi", noise(7, 90_000)),
+        Member::directory("usr/lib/modules"),
+        Member::directory("usr/lib/modules/6.1.0-9-test"),
+        Member::directory("etc"),
+        Member::file("etc/os-release", "ID=test\n"),
+        Member::directory("boot"),
+        Member::file("boot/vmlinuz-6.1.0-9-test", noise(8, 900_000)),
+        Member::file("boot/initrd.img-6.1.0-9-test", noise(9, 700_000)),
+    ]
+}

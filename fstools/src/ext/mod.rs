@@ -69,6 +69,7 @@ pub const EXT4: Row = Row {
     ],
     configure: lay::configure,
     recognise: open::recognise,
+    resembles: open::resembles,
     open: open::open,
     dump: dump::dump,
 };

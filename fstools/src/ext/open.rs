@@ -30,7 +30,7 @@ pub(in crate::ext) use inodes::Inode;
 pub(in crate::ext) use report::{Object, Report};
 pub(in crate::ext) use volume::Volume;
 
-use super::disk::{MAGIC, incompat};
+use super::disk::{MAGIC, Superblock, incompat};
 use crate::registry::{Opened, Usage};
 use crate::tree::{Meta, Time, Tree};
 use claims::Claims;
@@ -39,6 +39,7 @@ use diskwright_formats::layout::ReadAt;
 use inodes::Found;
 use reach::Walk;
 use std::collections::{BTreeMap, BTreeSet};
+use zerocopy::FromBytes;
 
 /// Whether the image has the magic number of an ext file system. The journal of another one has it, too, and is none.
 pub(super) fn recognise(image: &dyn ReadAt) -> bool {
@@ -48,6 +49,29 @@ pub(super) fn recognise(image: &dyn ReadAt) -> bool {
     let read = image.read_exact_at(MAGIC_AT, &mut magic).and(image.read_exact_at(INCOMPAT_AT, &mut features));
     let is_journal = u32::from_le_bytes(features) & incompat::JOURNAL_DEV != 0;
     read.is_ok() && u16::from_le_bytes(magic) == MAGIC && !is_journal
+}
+
+/// Whether what lies where the superblock does is one in all but its magic number: every field that has few values has
+/// one of them.
+pub(super) fn resembles(image: &dyn ReadAt) -> bool {
+    let mut bytes = [0; size_of::<Superblock>()];
+    if image.read_exact_at(1024, &mut bytes).is_err() {
+        return false;
+    }
+    let it = Superblock::ref_from_bytes(&bytes).expect("as many bytes as it has");
+    let block_size = 1024u64 << it.s_log_block_size.get().min(6);
+    let counted = |per_group: u32| (1..=8 * block_size).contains(&per_group.into());
+    it.s_log_block_size.get() <= 6
+        && it.s_first_data_block.get() == u32::from(block_size == 1024)
+        && counted(it.s_blocks_per_group.get())
+        && counted(it.s_inodes_per_group.get())
+        && it.s_inodes_count.get().is_multiple_of(it.s_inodes_per_group.get())
+        && it.s_rev_level.get() == 1
+        && it.s_first_ino.get() >= 11
+        && it.s_inode_size.get().is_power_of_two()
+        && (128..=block_size).contains(&it.s_inode_size.get().into())
+        && it.s_uuid != [0; 16]
+        && it.s_feature_incompat.get() & incompat::JOURNAL_DEV == 0
 }
 
 /// Reads and checks an image. Fails where there is no superblock to compute with, where it names a feature that this

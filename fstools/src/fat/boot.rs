@@ -84,6 +84,14 @@ pub(super) fn recognise(image: &dyn ReadAt) -> bool {
     })
 }
 
+/// A boot sector that says the name of its type, whatever else it says.
+pub(super) fn resembles(image: &dyn ReadAt) -> bool {
+    // Where `Extended` ends its fields, behind those of FAT32 or not.
+    let names = |kind: &[u8]| matches!(kind, b"FAT12   " | b"FAT16   " | b"FAT32   ");
+    read::<BootSector>(image, "", 0)
+        .is_ok_and(|sector| names(&sector.rest[18..26]) || names(&sector.rest[46..54]))
+}
+
 fn is_media(media: u8) -> bool {
     media == 0xf0 || media >= MEDIA_FIXED
 }

@@ -68,6 +68,7 @@ pub const FAT: Row = Row {
     ],
     configure,
     recognise: boot::recognise,
+    resembles: boot::resembles,
     open: open::open,
     dump: dump::dump,
 };
