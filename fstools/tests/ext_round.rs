@@ -4,9 +4,9 @@
 mod ext_support;
 
 use diskwright_formats::layout::{Contents, Layout, OneFile, ReadAt, Reader};
-use diskwright_fstools::ext::disk;
+use diskwright_fstools::ext::disk::{self, LATEST_SAFE_TIME};
 use diskwright_fstools::registry::find;
-use diskwright_fstools::tree::{Data, Kind, NodeId, ROOT, Tree, Xattrs};
+use diskwright_fstools::tree::{Data, Kind, NodeId, ROOT, Time, Tree, Xattrs};
 use ext_support::{
     Sample, attributes, bytes_of, deep, filesystem, holes, identity, kinds, lay_with, subdirectories, wide,
 };

@@ -7,14 +7,16 @@ use super::say::{Voice, size};
 use super::setting::Setting;
 use super::timing::Clock;
 use super::tree::{origin, read, surveying};
-use crate::build::{self, Report, Request, Stage, identity};
+use crate::build::{self, BuildError, Report, Request, Stage, identity};
 use crate::describe::kiwi::{Description, load};
 use crate::emit;
 use crate::model::{Arch, Image};
+use crate::plan::plan as plan_of;
 use crate::resolve::{Choice, Resolved, from_tree, resolve};
 use crate::root::{self, Task, hooks, prepare};
 use crate::survey::Survey;
 use diskwright_formats::fault::Refusal;
+use diskwright_formats::identity::Identity;
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::fmt::Write;
@@ -25,12 +27,12 @@ pub(super) fn create(args: Create, setting: &Setting, voice: Voice) -> Result<()
     let mut clock = Clock::start(setting.timings);
     let Create { description, root, record, output, selection, shape, writing } = args;
     let origin = origin(&root, record.as_deref());
-    let (image, survey, place) = match description {
+    let (wanted, survey, place) = match description {
         Some(path) => {
             let (_, resolved) = described(&path, &selection, &shape, Task::Create, voice)?;
             clock.stage("describe");
             let survey = read(&origin, shape.owner, setting, Some(existing(&output)))?;
-            (resolved.image, survey, Place { directory: output, file: None })
+            (Wanted::described(resolved), survey, Place { directory: output, file: None })
         }
         None => {
             let place = Place::of_file(&output)?;
@@ -38,11 +40,11 @@ pub(super) fn create(args: Create, setting: &Setting, voice: Voice) -> Result<()
             let image = undescribed(&survey, &output, &shape)?;
             let several = matches!(&image.target, crate::model::Target::Disk(disk) if disk.formats.len() > 1);
             let file = place.file.filter(|_| !several);
-            (image, survey, Place { file, ..place })
+            (Wanted { image, resolved: None }, survey, Place { file, ..place })
         }
     };
     clock.stage("survey");
-    make(&image, survey, place, writing, setting, voice, clock)
+    make(&wanted, survey, place, writing, setting, voice, clock)
 }
 
 /// `diskwright build`
@@ -54,7 +56,39 @@ pub(super) fn build(args: Build, setting: &Setting, voice: Voice) -> Result<(), 
     clock.stage("describe");
     let survey = root::survey(&prepared, &surveying(shape.owner, setting, Some(existing(&output))))?;
     clock.stage("survey");
-    make(&resolved.image, survey, Place { directory: output, file: None }, writing, setting, voice, clock)
+    make(
+        &Wanted::described(resolved),
+        survey,
+        Place { directory: output, file: None },
+        writing,
+        setting,
+        voice,
+        clock,
+    )
+}
+
+/// An image, and the description that it is of.
+pub(super) struct Wanted {
+    pub(super) image: Image,
+    pub(super) resolved: Option<Resolved>,
+}
+
+impl Wanted {
+    pub(super) fn described(resolved: Resolved) -> Wanted {
+        Wanted { image: resolved.image.clone(), resolved: Some(resolved) }
+    }
+
+    /// A refusal, shown in the description where it says what is refused.
+    pub(super) fn refused(&self, refusal: Refusal, identity: &Identity, voice: Voice) -> Failure {
+        let place = self.resolved.as_ref().and_then(|resolved| {
+            let plan = plan_of(&self.image, identity).ok()?;
+            resolved.locate(&plan, &refusal)
+        });
+        match place {
+            Some(diagnostics) => voice.refused(&diagnostics),
+            None => refusal.into(),
+        }
+    }
 }
 
 /// Where results go.
@@ -177,7 +211,7 @@ struct Made<'a> {
 }
 
 fn make(
-    image: &Image,
+    wanted: &Wanted,
     survey: Survey,
     place: Place,
     writing: Writing,
@@ -185,11 +219,13 @@ fn make(
     voice: Voice,
     mut clock: Clock,
 ) -> Result<(), Failure> {
+    let image = &wanted.image;
     let notes = survey.notes.clone();
     notes.iter().for_each(|note| voice.note(note));
     let identity = identity(image, setting.seed.as_deref().map(str::as_bytes), setting.epoch_or_default());
     if writing.dry_run {
-        let (fit, _) = build::lay(image, &identity, survey.tree, &mut |_| {})?;
+        let laid = build::lay(image, &identity, survey.tree, &mut |_| {});
+        let (fit, _) = laid.map_err(|refusal| wanted.refused(refusal, &identity, voice))?;
         return voice.result(&fit, &layout_text(&fit));
     }
     let emit = emit::Options { sync: !writing.no_sync, overwrite: writing.force, ..super::emitting(setting) };
@@ -205,10 +241,14 @@ fn make(
         }
     });
     drop(bar);
-    let report = result.inspect_err(|_| {
+    let report = result.map_err(|error| {
         if new {
-            // Only an empty directory goes; a colleague's file keeps it.
+            // Only an empty directory goes: a file that somebody else put there meanwhile keeps it.
             let _ = fs_err::remove_dir(&directory);
+        }
+        match error {
+            BuildError::Refused(refusal) => wanted.refused(refusal, &identity, voice),
+            error => error.into(),
         }
     })?;
     clock.emitted(report.outputs.iter().map(|output| output.len).sum(), &report.calls);

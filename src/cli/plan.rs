@@ -1,13 +1,13 @@
 //! `diskwright plan`: what would be made, and why.
 
 use super::args;
-use super::create::{described, undescribed};
+use super::create::{Wanted, described, undescribed};
 use super::fail::Failure;
 use super::say::{Voice, size, table};
 use super::setting::Setting;
 use super::tree::{origin, read};
 use crate::build::{self, identity};
-use crate::model::{DiskSize, Image, Loader};
+use crate::model::{DiskSize, Loader};
 use crate::plan::{Fit, Part, Place, Plan, plan as plan_of};
 use crate::root::Task;
 use crate::survey::Survey;
@@ -23,23 +23,30 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
         Some(root) => Some(read(&origin(root, args.record.as_deref()), args.shape.owner, setting, None)?),
     };
     survey.iter().flat_map(|survey| &survey.notes).for_each(|note| voice.note(note));
-    let image = match (&args.description, &survey) {
-        (Some(path), _) => described(path, &args.selection, &args.shape, Task::Create, voice)?.1.image,
-        (None, Some(survey)) => undescribed(survey, Path::new("disk.raw"), &args.shape)?,
+    let wanted = match (&args.description, &survey) {
+        (Some(path), _) => {
+            Wanted::described(described(path, &args.selection, &args.shape, Task::Create, voice)?.1)
+        }
+        (None, Some(survey)) => {
+            let image = undescribed(survey, Path::new("disk.raw"), &args.shape)?;
+            Wanted { image, resolved: None }
+        }
         (None, None) => unreachable!("the command line asks for one of the two"),
     };
-    let identity = identity(&image, setting.seed.as_deref().map(str::as_bytes), setting.epoch_or_default());
+    let image = &wanted.image;
+    let identity = identity(image, setting.seed.as_deref().map(str::as_bytes), setting.epoch_or_default());
     match survey {
-        Some(survey) => fitted(&image, &identity, survey, voice),
+        Some(survey) => fitted(&wanted, &identity, survey, voice),
         None => {
-            let plan = plan_of(&image, &identity)?;
+            let plan = plan_of(image, &identity)?;
             voice.result(&plan, &rules_text(&plan))
         }
     }
 }
 
-fn fitted(image: &Image, identity: &Identity, survey: Survey, voice: Voice) -> Result<(), Failure> {
-    let (fit, _) = build::lay(image, identity, survey.tree, &mut |_| {})?;
+fn fitted(wanted: &Wanted, identity: &Identity, survey: Survey, voice: Voice) -> Result<(), Failure> {
+    let laid = build::lay(&wanted.image, identity, survey.tree, &mut |_| {});
+    let (fit, _) = laid.map_err(|refusal| wanted.refused(refusal, identity, voice))?;
     voice.result(&fit, &layout_text(&fit))
 }
 
@@ -103,6 +110,9 @@ pub(super) fn layout_text(fit: &Fit) -> String {
     for entry in &fit.entries {
         let initrd = entry.initrd.as_deref().unwrap_or("none");
         let _ = writeln!(text, "boot entry: {} (kernel {}, initrd {initrd})", entry.file, entry.kernel);
+    }
+    for path in &fit.replaced {
+        let _ = writeln!(text, "replaced by a generated file: {path}");
     }
     for path in &fit.left_out {
         let _ = writeln!(text, "left out: {path}");

@@ -101,7 +101,8 @@ impl Voice {
         Failure { message: message.trim_end_matches("\nerror: ").to_owned(), ..directory }
     }
 
-    fn refused(&self, diagnostics: &Diagnostics) -> Failure {
+    /// Problems of a description, each with its place.
+    pub(super) fn refused(&self, diagnostics: &Diagnostics) -> Failure {
         let text = if self.json { diagnostics.to_string() } else { diagnostics.render(self.terminal) };
         Failure::new(Code::Refused, text)
     }
