@@ -981,7 +981,9 @@ fn names(line: &str, within: &str, structure: &str, place: &Range<u64>) -> bool 
     let said = said.and_then(|said| said.split_once(": at byte "));
     said.is_some_and(|(named, rest)| {
         let offset: u64 = rest.split(':').next().unwrap().parse().unwrap();
-        is_like(named, structure) && place.contains(&offset)
+        // What belongs to a file may be followed by its path.
+        let like = is_like(named, structure) || is_like(named, &format!("{structure} of *"));
+        like && place.contains(&offset)
     })
 }
 
