@@ -20,7 +20,9 @@ fn check_over(name: &str, sample: &Sample, contents: &dyn Contents, len: u64, op
     assert_eq!(laid.layout.len(), len, "{name}");
     let again = lay_with(sample, len, options).expect("it was laid before");
     assert!(laid.layout == again.layout, "{name}: two layouts differ");
-    for (kind, layout) in [("clean", laid.layout.clone()), ("poisoned", laid.layout.poisoned(0xF5))] {
+    // Even the edges of all free ranges are too many in thousands of groups.
+    let poisoned = (len < 1 << 40).then(|| ("poisoned", laid.layout.poisoned(0xF5)));
+    for (kind, layout) in [("clean", laid.layout.clone())].into_iter().chain(poisoned) {
         let image = Image::write(&layout, contents);
         fsck(&image.path, &format!("{name} ({kind}, {len} bytes)"));
     }
