@@ -121,7 +121,7 @@ pub(in crate::ext) struct Scan<'a> {
 
 /// Reads superblock, descriptors and inodes.
 pub(in crate::ext) fn scan(image: &dyn ReadAt) -> Result<Scan<'_>, Damage> {
-    let mut report = Report::default();
+    let mut report = Report::new(image.len());
     let volume = Volume::read(image, &mut report)?;
     let mut claims = Claims::default();
     let groups = groups::read(&volume, &mut claims, &mut report)?;

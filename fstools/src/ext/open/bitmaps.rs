@@ -89,7 +89,9 @@ impl Check<'_> {
     /// Blocks of the group that its own metadata takes: all that is in use where the bitmap is not initialised.
     fn own_blocks(&self, range: &Range<u64>) -> u64 {
         let group = &self.group.descriptor;
-        let within = |start: u64, len: u64| range.contains(&start) && len <= range.end - start;
+        let within = |start: u64, len: u64| {
+            start >= range.start && start.checked_add(len).is_some_and(|end| end <= range.end)
+        };
         let front = front_blocks(self.volume, self.number).min(range.end - range.start);
         let table = self.volume.table_blocks();
         let parts = [(group.block_bitmap(), 1), (group.inode_bitmap(), 1), (group.inode_table(), table)];

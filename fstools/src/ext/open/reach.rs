@@ -97,7 +97,8 @@ impl Walk<'_> {
             entries.push(Named { at, start: names.len() as u32, len, ino, file_type, of });
             names.extend_from_slice(entry.name);
         });
-        if dots.seen < 2 {
+        let is_cut = inode.runs.first().is_some_and(|run| run.start >= self.volume.blocks_present());
+        if dots.seen < 2 && !is_cut {
             let block = Object::Directory { ino: inode.ino, block: 0 };
             let own = (Object::Inode(inode.ino), inode.at);
             let (of, first) = inode.runs.first().map_or(own, |run| (block, self.volume.offset(run.start)));

@@ -103,18 +103,27 @@ impl Object {
 }
 
 /// What was found wrong so far, and with what.
-#[derive(Debug, Default)]
-pub(in crate::ext) struct Report(Vec<(Option<Object>, Damage)>);
+#[derive(Debug)]
+pub(in crate::ext) struct Report {
+    damage: Vec<(Option<Object>, Damage)>,
+    /// Bytes of the image.
+    len: u64,
+}
 
 impl Report {
+    /// Nothing yet, of an image of `len` bytes.
+    pub(in crate::ext) fn new(len: u64) -> Report {
+        Report { damage: Vec::new(), len }
+    }
+
     /// Whether nothing more is collected: whoever loops over the image's own numbers stops here.
     pub(in crate::ext) fn is_full(&self) -> bool {
-        self.0.len() >= MOST_DAMAGE
+        self.damage.len() >= MOST_DAMAGE
     }
 
     /// The inodes that damages are about.
     pub(in crate::ext) fn inodes(&self) -> BTreeSet<u32> {
-        self.0.iter().filter_map(|(of, _)| of.and_then(Object::ino)).collect()
+        self.damage.iter().filter_map(|(of, _)| of.and_then(Object::ino)).collect()
     }
 
     /// Everything, in the order in which it was found. `paths`: a path for an inode, where it has one.
@@ -125,13 +134,13 @@ impl Report {
             }
             damage
         };
-        self.0.into_iter().map(with_path).collect()
+        self.damage.into_iter().map(with_path).collect()
     }
 
     /// Adds a damage, unless there are [`MOST_DAMAGE`] already.
     pub(in crate::ext) fn add(&mut self, damage: Damage) {
         if !self.is_full() {
-            self.0.push((None, damage));
+            self.damage.push((None, damage));
         }
     }
 
@@ -166,7 +175,9 @@ impl Report {
 
     fn put(&mut self, kind: DamageKind, of: Object, at: u64, expected: impl Display, found: impl Display) {
         if !self.is_full() {
-            self.0.push((Some(of), damage(kind, of, at, expected, found)));
+            // Whatever is wrong with bytes that the image does not have: it is cut off.
+            let kind = if at > self.len { DamageKind::Truncated } else { kind };
+            self.damage.push((Some(of), damage(kind, of, at, expected, found)));
         }
     }
 }
