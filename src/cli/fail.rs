@@ -56,12 +56,17 @@ impl From<Damage> for Failure {
     }
 }
 
-/// What the host would not do: space, permissions, a device that fails. A file that is not there is the caller's.
+/// What the host would not do: space, permissions, a device that fails. A file that is not there, or that is not what it
+/// says, is the caller's.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
-        use io::ErrorKind::{AlreadyExists, InvalidInput, IsADirectory, NotADirectory, NotFound};
+        use io::ErrorKind::{
+            AlreadyExists, InvalidData, InvalidInput, IsADirectory, NotADirectory, NotFound,
+        };
         let code = match error.kind() {
-            NotFound | AlreadyExists | IsADirectory | NotADirectory | InvalidInput => Code::Refused,
+            NotFound | AlreadyExists | IsADirectory | NotADirectory | InvalidInput | InvalidData => {
+                Code::Refused
+            }
             _ => Code::Environment,
         };
         Failure::new(code, error.to_string())

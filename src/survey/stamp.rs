@@ -43,12 +43,15 @@ impl Stamp {
     /// Fails when `now` is not the same.
     pub(super) fn still(self, now: Stamp) -> io::Result<()> {
         let (was, is) = (self.size, now.size);
+        // A kind that no failing device gives: the source is at fault, not the host.
+        let changed = |how: String| {
+            let text = format!("changed since it was surveyed: {how}");
+            Err(io::Error::new(io::ErrorKind::InvalidData, text))
+        };
         match now == self {
             true => Ok(()),
-            false if was != is => Err(io::Error::other(format!(
-                "changed since it was surveyed: it had {was} bytes and has {is}"
-            ))),
-            false => Err(io::Error::other("changed since it was surveyed: another file, or other times")),
+            false if was != is => changed(format!("it had {was} bytes and has {is}")),
+            false => changed("another file, or other times".to_owned()),
         }
     }
 }
