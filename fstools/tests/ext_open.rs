@@ -696,6 +696,8 @@ fn giant_numbers_are_refused_soon() {
         &[at(0x28, 8192)],
         &[at(0x60, 0x2D2), at(0x104, 0), at(0x04, 40_000_000)],
         &[at(0xCC, 0xFFFF_0000)],
+        // A block bitmap that is not initialised at the last of all block numbers.
+        &[at(0x64, 0x46B), at(1024, u32::MAX), at(1024 + 0x20, u32::MAX), at(1024 + 0x10, 2 << 16)],
     ];
     for words in cases {
         let mut image = image.clone();
