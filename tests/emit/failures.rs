@@ -1,13 +1,13 @@
 //! Whatever fails, there is one clear error and no file.
 
 use super::support::*;
-use diskwright::emit::{EmitError, Output, emit};
+use diskwright::emit::{EmitError, Output, Progress, emit, total};
 use diskwright_formats::layout::{Bytes, ContentId, Contents, Extent, Layout, Memory, What};
 use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tempfile::tempdir;
 
 /// Small contents, one for the kernel, one of several chunks, computed bytes; all in two outputs.
@@ -100,6 +100,32 @@ fn every_moment_may_be_the_last() {
         }
         assert_eq!(names(dir.path()), [""; 0]);
     }
+}
+
+/// Forcing data to the disk takes long: whether to go on is asked before each file and once more before the first name.
+#[test]
+fn also_while_data_goes_to_the_disk() {
+    struct Late {
+        total: u64,
+        done: AtomicU64,
+        polls: AtomicUsize,
+    }
+    impl Progress for Late {
+        fn advance(&self, bytes: u64) {
+            self.done.fetch_add(bytes, Ordering::Relaxed);
+        }
+        fn cancelled(&self) -> bool {
+            let late = self.done.load(Ordering::Relaxed) == self.total;
+            late && self.polls.fetch_add(1, Ordering::Relaxed) == 2
+        }
+    }
+    let dir = tempdir().unwrap();
+    let outputs = outputs(dir.path());
+    let late = Late { total: total(&outputs), done: AtomicU64::new(0), polls: AtomicUsize::new(0) };
+    let options = diskwright::emit::Options { sync: true, ..QUICK };
+    let error = emit(&outputs, &Memory(contents()), &options, &late).unwrap_err();
+    assert!(matches!(error, EmitError::Cancelled), "{error}");
+    assert_eq!(names(dir.path()), [""; 0]);
 }
 
 /// What happens to a source at the moment of a call, and what the error says.
