@@ -172,7 +172,7 @@ fn meta(u: &mut Unstructured, tree: &mut Tree, holds: Holds) -> Result<Meta> {
 /// Panics unless `image`, opened, holds `tree` over [`Endless`].
 pub fn assert_holds(image: &dyn ReadAt, opened: &Opened, tree: &Tree, holds: Holds) {
     let added = tree.lookup(b"lost+found").is_none();
-    let mut found = opened.tree.walk().filter(|step| !(added && step.path.starts_with(b"/lost+found")));
+    let mut found = opened.tree.walk().filter(|step| !(added && step.path == b"/lost+found"));
     let mut nodes: BTreeMap<NodeId, NodeId> = BTreeMap::new();
     let mut seen: BTreeMap<NodeId, NodeId> = BTreeMap::new();
     for step in tree.walk() {
