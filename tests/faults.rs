@@ -3,7 +3,7 @@
 //! The images are made by the program; where a byte to spoil lies is found by reading the formats here, by hand, so that
 //! what is asked of `check` does not come from its own readers.
 
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::precedence)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)]
 
 mod support;
 
@@ -72,7 +72,7 @@ impl Image {
     }
 
     fn number(&self, at: u64, len: u64) -> u64 {
-        self.get(at, len).iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte))
+        self.get(at, len).iter().rev().fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
     }
 
     fn u16(&self, at: u64) -> u64 {
@@ -208,7 +208,7 @@ impl Image {
 
     fn chain(&self, name: &[u8; 11]) -> Vec<u64> {
         let at = self.find(name);
-        let first = self.u16(at + 26) | self.u16(at + 20) << 16;
+        let first = self.u16(at + 26) | (self.u16(at + 20) << 16);
         let inside = |cluster: &u64| *cluster < 0xfff0;
         std::iter::successors(Some(first), |&cluster| Some(self.next(cluster)).filter(inside)).collect()
     }
@@ -241,7 +241,7 @@ impl Image {
     /// A block number in the descriptor of group 0: 0 the block bitmap, 4 the inode bitmap, 8 the inode table.
     fn pointed(&self, at: u64) -> u64 {
         let descriptor = self.descriptor(0);
-        (self.u32(descriptor + at) | self.u32(descriptor + 32 + at) << 32) * self.block_size()
+        (self.u32(descriptor + at) | (self.u32(descriptor + 32 + at) << 32)) * self.block_size()
     }
 
     fn bitmap(&self, at: u64) -> Range<u64> {
@@ -265,10 +265,10 @@ impl Image {
         let leaf = self.u16(node + 6) == 0;
         let children = entries.map(|at| match leaf {
             true => {
-                let first = self.u32(at + 8) | self.u16(at + 6) << 32;
+                let first = self.u32(at + 8) | (self.u16(at + 6) << 32);
                 (first..first + self.u16(at + 4)).map(|block| block * size).collect()
             }
-            false => self.extents((self.u32(at + 4) | self.u16(at + 8) << 32) * size),
+            false => self.extents((self.u32(at + 4) | (self.u16(at + 8) << 32)) * size),
         });
         children.collect::<Vec<Vec<u64>>>().concat()
     }
@@ -647,7 +647,7 @@ const FAULTS: &[Fault] = &[
             i.flip(at + 0x10);
             at..at + 256
         },
-        "ext4: inode *",
+        "ext4: inode * of /etc/labelled",
     ),
     (
         "directory block checksum",
@@ -657,7 +657,7 @@ const FAULTS: &[Fault] = &[
             i.flip(at + 9);
             i.block(block)
         },
-        "ext4: inode */directory block 0",
+        "ext4: inode */directory block 0 of /etc",
     ),
     (
         "directory leaf checksum",
@@ -667,7 +667,7 @@ const FAULTS: &[Fault] = &[
             i.flip(at + 9);
             i.block(block)
         },
-        "ext4: inode */directory block *",
+        "ext4: inode */directory block * of /many",
     ),
     (
         "htree root checksum",
@@ -677,7 +677,7 @@ const FAULTS: &[Fault] = &[
             i.flip(root + 0x28);
             i.block(root)
         },
-        "ext4: inode */htree root",
+        "ext4: inode */htree root of /many",
     ),
     (
         "htree node checksum",
@@ -688,7 +688,7 @@ const FAULTS: &[Fault] = &[
             i.flip(node + 16 + 8);
             i.block(node)
         },
-        "ext4: inode */htree node *",
+        "ext4: inode */htree node * of /many",
     ),
     (
         "extent node checksum",
@@ -699,7 +699,7 @@ const FAULTS: &[Fault] = &[
             i.flip(node + 12 + 8);
             i.block(node)
         },
-        "ext4: inode */extent node",
+        "ext4: inode */extent node of /var/holes",
     ),
     (
         "xattr block checksum",
@@ -709,7 +709,7 @@ const FAULTS: &[Fault] = &[
             i.flip(block + 40);
             i.block(block)
         },
-        "ext4: inode */xattr block",
+        "ext4: inode */xattr block of /etc/labelled",
     ),
     (
         "journal superblock",
@@ -763,17 +763,32 @@ const FAULTS: &[Fault] = &[
     ("block bitmap elsewhere", &[Root], |i| i.group(1, 0, &[255, 255, 255]), "ext4: group 1/descriptor"),
     ("a used block that is free", &[Root, Ext], |i| i.bits(0, 0, 0xfe), "ext4: group 0/block bitmap"),
     ("a used inode that is free", &[Root, Ext], |i| i.bits(4, 1, 0x7f), "ext4: group 0/inode bitmap"),
-    ("link count", &[Root], |i| i.field(i.ino("/etc/labelled"), 0x1A, &[5]), "ext4: inode *"),
-    ("link count of a directory", &[Root], |i| i.field(i.ino("/etc"), 0x1A, &[77]), "ext4: inode *"),
+    (
+        "link count",
+        &[Root],
+        |i| i.field(i.ino("/etc/labelled"), 0x1A, &[5]),
+        "ext4: inode * of /etc/labelled",
+    ),
+    ("link count of a directory", &[Root], |i| i.field(i.ino("/etc"), 0x1A, &[77]), "ext4: inode * of /etc"),
     ("mode", &[Root], |i| i.field(i.ino("/etc/labelled"), 0, &[0, 0]), "ext4: inode *"),
-    ("size", &[Root], |i| i.field(i.ino("/etc/labelled"), 4, &[9, 0, 0]), "ext4: inode *"),
-    ("block count", &[Root], |i| i.field(i.ino("/etc/labelled"), 0x1C, &[99]), "ext4: inode *"),
-    ("extent header", &[Root], |i| i.field(i.ino("/etc/labelled"), 40, &[0]), "ext4: inode *"),
+    ("size", &[Root], |i| i.field(i.ino("/etc/labelled"), 4, &[9, 0, 0]), "ext4: inode * of /etc/labelled"),
+    (
+        "block count",
+        &[Root],
+        |i| i.field(i.ino("/etc/labelled"), 0x1C, &[99]),
+        "ext4: inode * of /etc/labelled",
+    ),
+    (
+        "extent header",
+        &[Root],
+        |i| i.field(i.ino("/etc/labelled"), 40, &[0]),
+        "ext4: inode * of /etc/labelled",
+    ),
     (
         "extent behind the end",
         &[Root],
         |i| i.field(i.ino("/etc/labelled"), 40 + 12 + 8, &[0, 0, 0, 9]),
-        "ext4: inode *",
+        "ext4: inode * of /etc/labelled",
     ),
     (
         "a block of two files",
@@ -783,25 +798,25 @@ const FAULTS: &[Fault] = &[
             i.field(i.ino("/etc/labelled"), 40 + 12 + 8, &(block as u32).to_le_bytes());
             block * i.block_size()..(block + 1) * i.block_size()
         },
-        "ext4: inode */data block 0",
+        "ext4: inode */data block 0 of /etc/*",
     ),
     (
         "an entry of nobody",
         &[Root],
         |i| i.entry_of("/etc/labelled", 0, &900u32.to_le_bytes()),
-        "ext4: inode */directory block 0",
+        "ext4: inode */directory block 0 of /etc",
     ),
     (
         "an entry of the wrong type",
         &[Root],
         |i| i.entry_of("/etc/labelled", 7, &[2]),
-        "ext4: inode */directory block 0",
+        "ext4: inode */directory block 0 of /etc",
     ),
     (
         "an entry of the wrong length",
         &[Root],
         |i| i.entry_of("/etc/labelled", 4, &[6, 0]),
-        "ext4: inode */directory block 0",
+        "ext4: inode */directory block 0 of /etc",
     ),
     // QCOW2.
     ("dirty", &[Qcow2], |i| i.set(79, &[1]).start - 7..80, "qcow2: header"),
@@ -852,8 +867,8 @@ const FAULTS: &[Fault] = &[
         "qcow2: refcount block 0",
     ),
     ("l1 reserved bits", &[Qcow2], |i| i.setbe(i.l1(), i.l2() | COPIED | 2), "qcow2: l1 entry 0"),
-    ("l2 outside", &[Qcow2], |i| i.setbe(i.l1(), 1 << 40 | COPIED), "qcow2: l1 entry 0"),
-    ("l2 not aligned", &[Qcow2], |i| i.setbe(i.l1(), i.l2() + 512 | COPIED), "qcow2: l1 entry 0"),
+    ("l2 outside", &[Qcow2], |i| i.setbe(i.l1(), (1 << 40) | COPIED), "qcow2: l1 entry 0"),
+    ("l2 not aligned", &[Qcow2], |i| i.setbe(i.l1(), (i.l2() + 512) | COPIED), "qcow2: l1 entry 0"),
     ("l2 without its copied bit", &[Qcow2], |i| i.setbe(i.l1(), i.l2()), "qcow2: entry of l2 table 0"),
     ("l2 on the refcounts", &[Qcow2], |i| i.setbe(i.l1(), i.refcounts() | COPIED), "qcow2: l2 table 0"),
     (
@@ -877,7 +892,7 @@ const FAULTS: &[Fault] = &[
     (
         "data outside",
         &[Qcow2],
-        |i| i.setbe(i.data()[1], 1 << 40 | COPIED),
+        |i| i.setbe(i.data()[1], (1 << 40) | COPIED),
         "qcow2: l2 entry of guest cluster *",
     ),
     (

@@ -80,6 +80,7 @@ fn describe(verdict: &Verdict) -> String {
     let Verdict { image, clean, layers, unchecked, damage } = verdict;
     let mut text = match clean {
         true => format!("{image}: clean: {}\n", layers.join(", ")),
+        false if damage.len() == 1 => format!("{image}: 1 fault\n"),
         false => format!("{image}: {} faults\n", damage.len()),
     };
     if !unchecked.is_empty() {

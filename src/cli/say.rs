@@ -130,7 +130,8 @@ pub(super) fn failure(failure: &Failure, json: bool) {
         eprintln!("{value}");
         return;
     }
-    let rendered = message.starts_with("error");
+    // Problems of a description come with their own pictures.
+    let rendered = message.starts_with("error") || message.starts_with("warning");
     eprintln!("{}{}", if rendered { "" } else { "error: " }, message.trim_end());
     if let Some(hint) = hint {
         eprintln!("hint: {hint}");

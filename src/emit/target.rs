@@ -128,7 +128,7 @@ fn old_file(dir: &OwnedFd, name: &OsStr, path: &Path, overwrite: bool) -> Result
             Err(EmitError::refused(path, &reason, "name another output file"))
         }
         None if !overwrite => {
-            Err(EmitError::refused(path, "this file exists", "remove it, or allow it to be overwritten"))
+            Err(EmitError::refused(path, "this file exists", "remove it, or say --force to replace it"))
         }
         None => Ok(Some(stat)),
     }
