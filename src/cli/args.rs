@@ -34,7 +34,7 @@ pub(super) struct Common {
     /// Every id in the image is derived from this text [default: a digest of the resolved description]
     #[arg(long, global = true, value_name = "TEXT", help_heading = "Reproducibility")]
     pub(super) seed: Option<String>,
-    /// Latest time in the image, in seconds since 1970 [default: SOURCE_DATE_EPOCH, else the record's, else 1577836800]
+    /// Latest time in the image, in seconds since 1970 [default: SOURCE_DATE_EPOCH, else 1577836800 (2020-01-01)]
     #[arg(
         long,
         global = true,

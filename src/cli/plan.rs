@@ -55,8 +55,12 @@ fn rules_text(plan: &Plan) -> String {
     if let Some(disk) = &plan.disk {
         let size = match disk.size {
             DiskSize::Exact(bytes) => bytes.to_string(),
-            DiskSize::Computed { extra } if extra.0 == 0 => "what its partitions need".to_owned(),
-            DiskSize::Computed { extra } => format!("what its partitions need and {extra}"),
+            DiskSize::Computed { extra } if extra.0 == 0 => {
+                format!("what its partitions need, more than {}", disk.least)
+            }
+            DiskSize::Computed { extra } => {
+                format!("what its partitions need and {extra}, more than {}", disk.least)
+            }
         };
         let _ = writeln!(text, "disk: gpt {}, {size}", disk.guid);
     }

@@ -10,7 +10,7 @@ pub(crate) use fit::within;
 pub use fit::{Fit, Place, Usage, fit};
 
 use crate::model::{
-    Arch, Bytes, Contents, Disk, DiskSize, Image, Loader, Mkfs, Naming, Partition, PartitionKind, Rule,
+    Arch, Bytes, Contents, Disk, DiskSize, Image, Loader, MIB, Mkfs, Naming, Partition, PartitionKind, Rule,
     SectorSize, Target, Volume, mib,
 };
 use diskwright_formats::fault::Refusal;
@@ -79,6 +79,8 @@ pub struct DiskPlan {
     pub guid: Uuid,
     /// How long it is.
     pub size: DiskSize,
+    /// The shortest that it can be, whatever the tree.
+    pub least: Bytes,
     /// First byte of the first partition.
     pub first: Bytes,
     /// Bytes at the end that no partition uses.
@@ -258,6 +260,7 @@ fn disk(image: &Image, disk: &Disk, plan: Plan, identity: &Identity) -> Result<P
             sector_size: disk.sector_size,
             guid: identity.role("disk").uuid("guid"),
             size: disk.size,
+            least: least(disk, &parts),
             first: disk.first,
             unpartitioned: disk.unpartitioned,
         }),
@@ -267,6 +270,21 @@ fn disk(image: &Image, disk: &Disk, plan: Plan, identity: &Identity) -> Result<P
         files,
         ..plan
     })
+}
+
+/// What partitions of known length, promised room and the table take; the tree comes on top.
+fn least(disk: &Disk, parts: &[Part]) -> Bytes {
+    let known = |part: &Part| match part.size {
+        Rule::Exact(bytes) | Rule::Free { least: bytes, .. } => bytes.0,
+        Rule::Rest | Rule::Times(_) => 0,
+    };
+    // Partitions end on 1 MiB, and so does the disk behind the backup of the table.
+    let lengths = parts.iter().map(known).chain([disk.first.0, disk.unpartitioned.0, MIB]);
+    let needed = Bytes(lengths.fold(0, u64::saturating_add));
+    match disk.size {
+        DiskSize::Exact(given) => given,
+        DiskSize::Computed { extra } => Bytes(needed.0.saturating_add(extra.0)),
+    }
 }
 
 /// A name that every file system takes.
