@@ -12,7 +12,7 @@ use std::path::PathBuf;
 Exit codes: 0 done; 1 the description, tree or image is refused; 2 wrong usage; 3 the host lacks something (space, a \
 tool); 4 a program that was run failed; 70 a bug of diskwright; 130 ended by a signal.
 
-Sizes: N with a unit (512M, 20G, 1048576), `min` (the smallest that holds the content), `min+N`, `min*P%`.")]
+Sizes: N with a unit (512M, 20G), `min` (the smallest that holds the content), `min+N`, `min*P%`.")]
 pub(super) struct Cli {
     /// What to do.
     #[command(subcommand)]
