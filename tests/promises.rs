@@ -167,7 +167,7 @@ fn an_image_is_made_by_nobody_without_capabilities_and_without_a_forbidden_call(
             "--bounding-set=-all",
         ];
         let copy = at.join("diskwright");
-        std::fs::copy(program.get_program(), &copy).unwrap();
+        program_at(&copy);
         traced.arg(setpriv).args(nobody).arg(copy);
     } else {
         traced.arg(program.get_program());

@@ -42,6 +42,12 @@ pub fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Comma
     command
 }
 
+/// A copy of the program that everybody may run. Another process writes it: a child that another thread starts meanwhile
+/// would hold our descriptor open, and what is open for writing cannot be executed.
+pub fn program_at(path: &Path) {
+    tool("cp", [OsStr::new(env!("CARGO_BIN_EXE_diskwright")), path.as_os_str()]);
+}
+
 /// Runs the program.
 pub fn diskwright<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Run {
     run(&mut command(arguments))
