@@ -36,7 +36,7 @@ fn prepared(test: &str) -> Option<(tempfile::TempDir, PathBuf)> {
 fn create(at: &Path, command_line: &str) -> PathBuf {
     description(&at.join("d"), &TYPE.replace("COMMAND", command_line), SYSTEMD_BOOT);
     let copy = at.join("diskwright");
-    std::fs::copy(env!("CARGO_BIN_EXE_diskwright"), &copy).unwrap();
+    program_at(&copy);
     let mut command = match root() {
         false => Command::new(&copy),
         true => {
