@@ -86,7 +86,7 @@ fn run_prepared(test: &str, wrap: &[&str], script: &str, dir: &Path) {
     let done = again(test, wrap, script, dir);
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     if done.status.code() == Some(77) || said.contains("unshare failed") {
-        return skip(test, said.lines().next().unwrap_or("the host cannot"));
+        return inapplicable(test, said.lines().next().unwrap_or("the host cannot"));
     }
     assert!(done.status.success(), "{said}");
     assert!(said.contains("1 passed"), "{said}");
@@ -110,7 +110,7 @@ fn reflinks(test: &str, mkfs: &str, package: &str) {
         return skip(test, &format!("{mkfs} missing (package {package})"));
     };
     if !rustix::process::geteuid().is_root() {
-        return skip(test, "a loop mount needs root");
+        return inapplicable(test, "a loop mount needs root");
     }
     let dir = tempdir().unwrap();
     let script = format!(
