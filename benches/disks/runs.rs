@@ -50,7 +50,7 @@ fn watch(id: u32, over: &AtomicBool) -> u64 {
 }
 
 /// proc(5): `VmHWM`, in bytes.
-fn high_water(id: u32) -> Option<u64> {
+pub(crate) fn high_water(id: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
