@@ -7,11 +7,11 @@
 //! all jobs done -> sources unchanged? -> sync -> rename all -> sync directories
 //! ```
 //!
-//! - Each content is opened once per call, whatever the number of outputs and places; a content larger than [`CHUNK`] is
+//! - Each content is opened once per call, whatever the number of outputs and places; a content larger than `CHUNK` is
 //!   worked on by several jobs that share the opening.
 //! - Zeros are never written: a file is first given its length, gaps and zero pages of computed bytes stay holes.
-//! - Memory: an arena of 2 [`CHUNK`]s per thread, and 40 bytes per chunk of content while the jobs are planned.
-//! - Files are written under hidden names beside their final ones. [`target::Target`] removes them when it is dropped, so
+//! - Memory: an arena of 2 `CHUNK`s per thread, and 40 bytes per chunk of content while the jobs are planned.
+//! - Files are written under hidden names beside their final ones. `target::Target` removes them when it is dropped, so
 //!   neither an error nor a panic nor a cancelled run leaves one.
 
 mod arena;

@@ -109,7 +109,7 @@ fn escape(bytes: &[u8], part: Escape) -> String {
 
 /// Reads a record. The content ids of the tree number its files in walk order and stand for no data yet.
 ///
-/// Refused with line and column (in bytes, from 1): whatever [`write`] would have written in another way.
+/// Refused with line and column (in bytes, from 1): whatever [`write()`] would have written in another way.
 pub fn read(text: &[u8]) -> Result<Tree, Refusal> {
     let mut reader = Reader { tree: None, files: 0, paths: 0, last: Vec::new(), hard_links: BTreeSet::new() };
     let mut lines = text.split_inclusive(|&byte| byte == b'\n').zip(1..).map(|(text, number)| Line {
