@@ -2,6 +2,7 @@
 //!
 //! Each target has one function here; its invariant is stated above its `fuzz_target!`. A broken invariant panics.
 
+pub mod describe;
 pub mod files;
 pub mod image;
 pub mod lay;
@@ -25,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     ("lay_ext", |data| lay::filesystem("ext4", data)),
     ("lay_fat", |data| lay::filesystem("vfat", data)),
     ("pipeline", lay::pipeline),
+    ("describe", describe::kiwi),
 ];
 
 /// What a target does before it runs: with `FUZZ_SEEDS=FOLDER` it writes the first inputs of its corpus there, and that

@@ -168,6 +168,11 @@ pub fn inputs(target: &str) -> Vec<Vec<u8>> {
         let changed = |n: u8| vec![n, n.wrapping_mul(37), n, 0, 0, 1, 0xff];
         return (0..12).map(|n| vec![n]).chain((0..12).map(changed)).collect();
     }
+    if target == "describe" {
+        let example = include_bytes!("../../examples/first/config.xml");
+        let written = (0..24).map(|n| [vec![1], noise(n, 200)].concat());
+        return std::iter::once([&[0], &example[..]].concat()).chain(written).collect();
+    }
     if target == "survey_tar" {
         let archive = |n| super::survey::archive(&mut Unstructured::new(&noise(n, 2000))).unwrap_or_default();
         let whole = (0..6).map(|n| [vec![0], archive(n)].concat());

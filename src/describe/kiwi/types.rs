@@ -16,16 +16,17 @@ const TIMEOUT: u64 = 10;
 
 pub(super) fn read(source: &SourceText, node: Node<'_, '_>) -> Type {
     let mut reader = Reader::new(source);
-    let image = reader.required(node, "image").unwrap_or("").trim().to_owned();
+    let image = reader.required(node, "image").map(str::trim);
     let primary = reader.boolean(node, "primary", false);
-    let kind = match image.as_str() {
-        "" => None,
-        "oem" => {
+    let kind = match image {
+        None => None,
+        Some("oem") => {
             reader.validate(node, OEM);
             Some(disk(&mut reader, node))
         }
-        other => bare(&mut reader, node, other),
+        Some(other) => bare(&mut reader, node, other),
     };
+    let image = image.unwrap_or_default().to_owned();
     Type { span: open_span(node), image, primary, problems: reader.problems, kind, spans: spans(node) }
 }
 
