@@ -195,6 +195,11 @@ fn wrong_values_are_named() {
         ),
         ("fsmountoptions=\"a b\"", LOADER, "d.xml:3:69: error: fsmountoptions with blanks in it: a b"),
         ("formatoptions=\"a=b\"", LOADER, "d.xml:3:53: error: formatoptions without a format"),
+        (
+            "format=\"raw\" formatoptions=\"cluster_size=4096\"",
+            LOADER,
+            "d.xml:3:66: error: an option that raw does not have: cluster_size=4096",
+        ),
     ];
     for (attribute, children, expected) in cases {
         check_type(&format!("{GOOD} {attribute}"), children, expected);

@@ -7,6 +7,8 @@ use crate::describe::{SourceText, Span};
 use crate::model::{Bytes, DiskType, Format, Kind, Loader, MIB, Mkfs, Naming, SectorSize, SizeElement, Type};
 use crate::plan::{ESP, ROOT};
 use diskwright_formats::fault::Refusal;
+use diskwright_formats::identity::Identity;
+use diskwright_formats::layout::Layout;
 use diskwright_formats::registry::find_disk;
 use diskwright_fstools::registry::find;
 use roxmltree::Node;
@@ -263,10 +265,16 @@ fn format(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Format> {
         return None;
     }
     let name = reader.one_of(attribute, "format", schema::FORMATS)?;
-    if find_disk(name).is_none() {
+    let Some(row) = find_disk(name) else {
         let message = format!("format=\"{name}\" is not supported yet");
         let hint = "supported: format=\"qcow2\", and no format, which is raw";
         reader.error_with("unsupported", attribute.range(), message, hint);
+        return None;
+    };
+    // What the container says to a small disk it says to all: its options are judged before there is a plan.
+    let trial = (row.lay)(&Layout::empty(MIB), &Identity::new(b"", 0), &options);
+    if let (Err(refusal), Some(attribute)) = (trial, node.attribute_node("formatoptions")) {
+        reader.error("unsupported", attribute.range(), refusal.reason);
         return None;
     }
     Some(Format { name: name.to_owned(), options })
