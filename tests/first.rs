@@ -206,6 +206,13 @@ fn bad_input_gets_a_clear_error_and_leaves_nothing_behind() {
             &["frobnicate"],
         ),
         (
+            "FAT32 on too few clusters",
+            &|at| write(at.join("tree/x"), ""),
+            &["mkfs", "fat32", "--size", "20M", "tree", "i"],
+            1,
+            &["vfat", "fat32"],
+        ),
+        (
             "no such file system",
             &|at| write(at.join("tree/x"), ""),
             &["mkfs", "zfs", "tree", "i"],

@@ -45,7 +45,7 @@ pub(super) fn mkfs(args: Mkfs, setting: &Setting, voice: Voice) -> Result<(), Fa
             format!("not a sector size: {}: 512 or 4096", args.sector_size),
         ));
     }
-    let filesystem = (row.configure)(&args.options)?;
+    let filesystem = (row.configure)(&[implied(&args.fs), args.options.clone()].concat())?;
     let rule = match &args.size {
         None => Rule::ROOMY,
         Some(text) => {
@@ -99,6 +99,14 @@ pub(super) fn mkfs(args: Mkfs, setting: &Setting, voice: Voice) -> Result<(), Fa
     clock.emitted(len, &calls);
     clock.report();
     voice.result(&made, &text)
+}
+
+/// What a name says that is narrower than its row: `fat32` is not any FAT. Options that follow may say otherwise.
+fn implied(name: &str) -> Vec<String> {
+    match name {
+        "fat12" | "fat16" | "fat32" => vec!["-F".to_owned(), name["fat".len()..].to_owned()],
+        _ => vec![],
+    }
 }
 
 fn lay(
