@@ -106,7 +106,7 @@ pub struct Row {
 }
 
 /// All file systems.
-pub const ROWS: &[Row] = &[crate::ext::EXT4, crate::fat::FAT];
+pub const ROWS: &[Row] = &[crate::ext::EXT4, crate::ext::EXT3, crate::ext::EXT2, crate::fat::FAT];
 
 /// The row of this name or alias.
 pub fn find(name: &str) -> Option<&'static Row> {

@@ -576,6 +576,26 @@ pub const JOURNAL_MAGIC: u32 = 0xC03B_3998;
 /// `h_blocktype` of a version 2 superblock.
 pub const JOURNAL_SUPERBLOCK_V2: u32 = 4;
 
+/// The end of every block of the orphan file (`Documentation/filesystems/ext4/orphan.rst`): inode numbers come before it.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+#[allow(missing_docs)]
+pub struct OrphanTail {
+    pub ob_magic: U32,
+    pub ob_checksum: U32,
+}
+
+const _: () = assert!(size_of::<OrphanTail>() == 8);
+
+/// `ob_magic`.
+pub const ORPHAN_MAGIC: u32 = 0x0B10_CA04;
+
+/// CRC-16 (reflected 0x8005) as gdt_csum uses it: a running value.
+pub fn crc16(seed: u16, bytes: &[u8]) -> u16 {
+    let step = |sum: u16, _| (sum >> 1) ^ if sum & 1 == 1 { 0xA001 } else { 0 };
+    bytes.iter().fold(seed, |sum, &byte| (0..8).fold(sum ^ u16::from(byte), step))
+}
+
 /// CRC-32C (Castagnoli, reflected) as ext4 uses it: a running value without the final inversion.
 pub fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
     !crc32c::crc32c_append(!seed, bytes)
@@ -814,6 +834,11 @@ mod tests {
     #[test]
     fn crc32c_has_no_final_inversion() {
         assert_eq!(!crc32c(!0, b"123456789"), 0xE306_9283);
+    }
+
+    #[test]
+    fn crc16_is_that_of_arc() {
+        assert_eq!(crc16(0, b"123456789"), 0xBB3D);
     }
 
     #[test]

@@ -1,5 +1,9 @@
-//! ext4: extents, 64bit, flex_bg, metadata_csum, dir_index, as the kernel describes it (`Documentation/filesystems/ext4`;
+//! ext2, ext3 and ext4, as the kernel describes them (`Documentation/filesystems/ext4`;
 //! sections `blockgroup`, `super`, `group_descr`, `bitmaps`, `inodes`, `ifork`, `directory`, `attributes`, `journal`).
+//!
+//! One writer lays all three: [`format`] says which structures a file system has. With blocks of 4 KiB and the features of
+//! ext4 the disk looks like this; with blocks of 1 KiB block 0 is the boot sector alone and all moves by one; without
+//! flex_bg each group has its own bitmaps and table.
 //!
 //! ```text
 //! group 0    0        boot sector, superblock at byte 1024
@@ -9,7 +13,7 @@
 //!            ...      inode bitmaps of groups 0 .. 16
 //!            ...      inode tables of groups 0 .. 16, 256 bytes an inode
 //!            ...      directories of the whole tree
-//!            ...      attributes, long symlinks, journal (inode 8), list of inode 7
+//!            ...      attributes and their values, long symlinks, journal (inode 8), orphan file, list of inode 7
 //!            ...      file data in the order of the tree
 //! group 1    32768    copy of superblock, descriptors and reserve (also in the powers of 3, 5 and 7)
 //! group 16   524288   bitmaps and tables of groups 16 .. 32
@@ -21,58 +25,84 @@
 
 pub mod disk;
 mod dump;
+mod format;
 mod hash;
 mod lay;
 mod open;
 mod options;
 
 use crate::registry::Row;
+use disk::{SUPERBLOCK_OFFSET, Superblock};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
+use diskwright_formats::layout::ReadAt;
+use format::{Features, Generation};
+use zerocopy::FromBytes;
 
-/// The row's name.
+/// What refusals and damage are named after.
 const NAME: &str = "ext4";
-/// Bytes of a block.
-const BLOCK: u64 = 4096;
-/// Blocks of a group: the bits of a block.
-const BLOCKS_PER_GROUP: u32 = 32_768;
-/// Descriptors of 64 bytes in a block.
-const DESCRIPTORS_PER_BLOCK: u32 = 64;
-/// Bytes of an inode.
-const INODE_SIZE: usize = 256;
-/// Inodes in a block.
-const INODES_PER_BLOCK: u32 = 16;
-/// Bytes for attributes in an inode, behind 128 + 32 bytes of fields.
-const INODE_XATTRS: usize = 96;
-/// Most blocks of a file system: 2^32, less the last group. (The format has more with 64bit.)
-const MAX_BLOCKS: u32 = u32::MAX - u32::MAX % BLOCKS_PER_GROUP;
-/// Most blocks of a file: logical block numbers have 32 bits, and the kernel keeps one for itself.
-const MAX_FILE_BLOCKS: u64 = u32::MAX as u64;
 /// Most links of an inode.
 const LINK_MAX: u32 = 65_000;
 /// Where e2fsck puts files without a name.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
-/// Blocks of it that exist from the start, because e2fsck cannot rely on free ones.
-const LOST_AND_FOUND_BLOCKS: u32 = 4;
+/// Bytes of it that exist from the start, because e2fsck cannot rely on free blocks.
+const LOST_AND_FOUND_LEN: u32 = 16_384;
 
-/// The row of the registry.
+const LIMITS: &[&str] = &[
+    "blocks of 1024, 2048 or 4096 bytes, inodes from 128 bytes to a block",
+    "2^32 blocks for the file system (16 TiB with blocks of 4 KiB); a file as long with extents, else 2 TiB and less",
+    "65000 hard links of a file",
+    "attributes of a file up to a block beside those in the inode, 64 KiB each with ea_inode; user, trusted, security \
+     and POSIX ACLs",
+    "times from 1901 to 2310, to 2038 with inodes of 128 bytes (others are clamped)",
+];
+
+/// The row of ext4.
 pub const EXT4: Row = Row {
-    name: NAME,
+    name: "ext4",
     aliases: &["ext"],
     about: "Linux's own file system, read and written by every kernel",
     options: options::HELP,
-    limits: &[
-        "blocks of 4096 bytes, inodes of 256 bytes",
-        "16 TiB for the file system and for a file",
-        "65000 hard links of a file",
-        "attributes of a file up to 4060 bytes beside those in the inode; user, trusted, security and POSIX ACLs",
-        "times from 1901 to 2310 (others are clamped)",
-    ],
-    configure: lay::configure,
-    recognise: open::recognise,
+    limits: LIMITS,
+    configure: lay::ext4,
+    recognise: |image| recognised(image) == Some(Generation::Ext4),
     resembles: open::resembles,
     open: open::open,
     dump: dump::dump,
 };
+
+/// The row of ext3.
+pub const EXT3: Row = Row {
+    name: "ext3",
+    aliases: &[],
+    about: "ext2 with a journal, for systems without extents",
+    configure: lay::ext3,
+    recognise: |image| recognised(image) == Some(Generation::Ext3),
+    resembles: |_| false,
+    ..EXT4
+};
+
+/// The row of ext2.
+pub const EXT2: Row = Row {
+    name: "ext2",
+    about: "the one without a journal, read by every boot loader",
+    configure: lay::ext2,
+    recognise: |image| recognised(image) == Some(Generation::Ext2),
+    ..EXT3
+};
+
+/// Which of the three an image is.
+fn recognised(image: &dyn ReadAt) -> Option<Generation> {
+    let mut bytes = [0; size_of::<Superblock>()];
+    if !open::recognise(image) || image.read_exact_at(SUPERBLOCK_OFFSET, &mut bytes).is_err() {
+        return None;
+    }
+    let superblock = Superblock::read_from_bytes(&bytes).expect("as many bytes as it has");
+    Some(Generation::of(Features {
+        compat: superblock.s_feature_compat.get(),
+        incompat: superblock.s_feature_incompat.get(),
+        ro_compat: superblock.s_feature_ro_compat.get(),
+    }))
+}
 
 fn refusal(kind: RefusalKind, object: impl Into<String>, reason: impl Into<String>) -> Refusal {
     Refusal::new(kind, Spot::new(NAME, object), reason)

@@ -1,6 +1,8 @@
 //! Options in the spelling of mke2fs.
 
-use super::{BLOCK, INODE_SIZE, refusal};
+use super::disk::{DEFM_ACL, DEFM_XATTR_USER};
+use super::format::{Feature, Format, Generation};
+use super::refusal;
 use diskwright_formats::fault::{Refusal, RefusalKind};
 use uuid::Uuid;
 
@@ -13,63 +15,70 @@ pub(super) enum Inodes {
     Count(u32),
 }
 
-/// Whether there is a journal, and how large.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Journal {
-    /// By the rule of mke2fs.
-    Default,
-    /// `-J size=`.
-    Blocks(u32),
-    /// `-O ^has_journal`.
-    None,
-}
-
 /// Everything that can be asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Options {
+    pub(super) format: Format,
     pub(super) label: String,
     pub(super) uuid: Option<Uuid>,
     pub(super) hash_seed: Option<Uuid>,
     pub(super) last_mounted: String,
     pub(super) inodes: Inodes,
-    pub(super) journal: Journal,
+    /// `-J size=`: blocks of the journal, where the format has one; by the rule of mke2fs otherwise.
+    pub(super) journal: Option<u32>,
     /// Reserved for root, in hundredths of a percent.
     pub(super) reserved: u32,
     /// `s_errors`.
     pub(super) errors: u16,
-    /// Groups of a flexible group; a power of two.
+    /// Groups whose bitmaps and tables lie together; a power of two, 1 without flex_bg.
     pub(super) flex: u32,
     /// `-E resize=`: blocks to which the file system can grow online.
     pub(super) resize: Option<u64>,
     pub(super) stride: u16,
     pub(super) stripe_width: u32,
-    pub(super) resize_inode: bool,
-    pub(super) dir_index: bool,
-    pub(super) dir_nlink: bool,
-    pub(super) huge_file: bool,
-    pub(super) csum_seed: bool,
+    /// `-E num_backup_sb=`: copies of the superblock with sparse_super2, at most 2.
+    pub(super) backups: u8,
+    /// `-E orphan_file_size=`: blocks of the orphan file, where the format has one; by the rule of mke2fs otherwise.
+    pub(super) orphan_file: Option<u32>,
+    /// `s_default_mount_opts`.
+    pub(super) default_mount_options: u32,
+    /// `-E mount_opts=`: `s_mount_opts`, at most 63 bytes.
+    pub(super) mount_options: String,
+    /// `-E root_owner=`: in place of the tree's.
+    pub(super) root_owner: Option<(u32, u32)>,
+    /// `-E root_perms=`: in place of the tree's.
+    pub(super) root_mode: Option<u16>,
 }
 
-impl Default for Options {
-    fn default() -> Options {
+impl Options {
+    /// What a generation gets unless somebody asks for something else.
+    pub(super) fn of(generation: Generation) -> Options {
         Options {
+            format: Format {
+                generation,
+                block_size: 4096,
+                inode_size: 256,
+                blocks_per_group: 8 * 4096,
+                features: generation.features(),
+            },
             label: String::new(),
             uuid: None,
             hash_seed: None,
             last_mounted: String::new(),
             inodes: Inodes::Ratio(16384),
-            journal: Journal::Default,
+            journal: None,
             reserved: 0,
             errors: 1,
-            flex: 16,
+            flex: if generation == Generation::Ext4 { 16 } else { 1 },
             resize: None,
             stride: 0,
             stripe_width: 0,
-            resize_inode: true,
-            dir_index: true,
-            dir_nlink: true,
-            huge_file: true,
-            csum_seed: false,
+            backups: 2,
+            orphan_file: None,
+            default_mount_options: DEFM_XATTR_USER | DEFM_ACL,
+            mount_options: String::new(),
+            root_owner: None,
+            root_mode: None,
         }
     }
 }
@@ -101,8 +110,8 @@ const WITH_VALUE: &str = "LUmiNTbIJGOEMetgCrodlz";
 const WITHOUT_EFFECT: &str = "FqvKDj";
 
 /// Parses a command line.
-pub(super) fn parse(arguments: &[String]) -> Result<Options, Refusal> {
-    let mut options = Options::default();
+pub(super) fn parse(generation: Generation, arguments: &[String]) -> Result<Options, Refusal> {
+    let mut options = Options::of(generation);
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let mut letters = argument.strip_prefix('-').unwrap_or("").chars();
@@ -139,15 +148,18 @@ impl Options {
             'i' => self.inodes = Inodes::Ratio(number(&option, value, 1024, 64 << 20)?),
             'N' => self.inodes = Inodes::Count(number(&option, value, 16, u32::MAX)?),
             'T' => self.inodes = Inodes::Ratio(ratio_of_type(value)?),
-            'b' => same(&option, value, BLOCK)?,
-            'I' => same(&option, value, INODE_SIZE as u64)?,
-            'g' => same(&option, value, super::BLOCKS_PER_GROUP.into())?,
+            'b' => {
+                let block_size = power_of_two(&option, value, 1024, 4096)?;
+                (self.format.block_size, self.format.blocks_per_group) = (block_size, 8 * block_size);
+            }
+            'I' => self.format.inode_size = power_of_two(&option, value, 128, 4096)? as u16,
+            'g' => self.format.blocks_per_group = number(&option, value, 256, 8 * 4096)? & !7,
             'r' => same(&option, value, 1)?,
-            'G' => self.flex = power_of_two(&option, value)?,
+            'G' => self.flex = power_of_two(&option, value, 1, 1 << 16)?,
             'J' => return each(value, |key, value| self.journal_option(key, value)),
             'E' => return each(value, |key, value| self.extended_option(key, value)),
             'O' => return value.split(',').try_for_each(|feature| self.feature(feature)),
-            't' if value == "ext4" => {}
+            't' if value == self.format.generation.name() => {}
             'e' => self.errors = errors(value)?,
             'o' if value.eq_ignore_ascii_case("linux") => {}
             _ => return Err(unsupported(format!("{option} {value}"))),
@@ -158,8 +170,8 @@ impl Options {
     fn journal_option(&mut self, key: &str, value: Option<&str>) -> Result<(), Refusal> {
         match (key, value) {
             ("size", Some(mebibytes)) => {
-                let blocks_per_mib = (1 << 20) / BLOCK as u32;
-                self.journal = Journal::Blocks(number("-J size", mebibytes, 4, 40_000)? * blocks_per_mib);
+                let blocks_per_mib = (1 << 20) / self.format.block_size;
+                self.journal = Some(number("-J size", mebibytes, 1, 40_000)? * blocks_per_mib);
                 Ok(())
             }
             _ => Err(unsupported(format!("-J {key}"))),
@@ -175,7 +187,7 @@ impl Options {
             ("stripe_width" | "stripe-width", Some(blocks)) => {
                 self.stripe_width = number(&option, blocks, 1, u32::MAX)?;
             }
-            ("desc_size" | "desc-size", Some(bytes)) => same(&option, bytes, 64)?,
+            ("num_backup_sb", Some(count)) => self.backups = number(&option, count, 0, 2)? as u8,
             ("revision", Some(revision)) => same(&option, revision, 1)?,
             // All tables are zero from the start, and nothing is discarded in a new file.
             ("discard" | "nodiscard", None) => {}
@@ -193,64 +205,43 @@ impl Options {
             Some(name) => (name, false),
             None => (feature.strip_prefix('+').unwrap_or(feature), true),
         };
-        match (name, on) {
-            ("has_journal", false) => self.journal = Journal::None,
-            ("has_journal", true) if self.journal == Journal::None => self.journal = Journal::Default,
-            ("has_journal", true) => {}
-            ("resize_inode", on) => self.resize_inode = on,
-            ("dir_index", on) => self.dir_index = on,
-            ("dir_nlink", on) => self.dir_nlink = on,
-            ("huge_file", on) => self.huge_file = on,
-            ("metadata_csum_seed", on) => self.csum_seed = on,
-            (name, true) if ALWAYS.contains(&name) => {}
-            (name, false) if NEVER.contains(&name) => {}
-            (name, _) if ALWAYS.contains(&name) || NEVER.contains(&name) => {
-                return Err(unsupported(format!("-O {feature}")));
-            }
-            _ => return Err(invalid(format!("an unknown feature: {feature}"))),
+        let row = FEATURES.iter().find(|row| row.0 == name);
+        let feature = row.ok_or_else(|| invalid(format!("an unknown feature: {feature}")))?.1;
+        let features = &mut self.format.features;
+        *features = features.with(feature, on);
+        match feature {
+            Feature::FLEX_BG => self.flex = if on { 16 } else { 1 },
+            Feature::GDT_CSUM if on => *features = features.with(Feature::METADATA_CSUM, false),
+            Feature::METADATA_CSUM if on => *features = features.with(Feature::GDT_CSUM, false),
+            _ => {}
         }
         Ok(())
     }
 }
 
-/// Features of everything that we lay.
-const ALWAYS: &[&str] = &[
-    "ext_attr",
-    "filetype",
-    "extent",
-    "extents",
-    "64bit",
-    "flex_bg",
-    "sparse_super",
-    "large_file",
-    "extra_isize",
-    "metadata_csum",
-];
-
-/// Features that mke2fs knows and we do not lay.
-const NEVER: &[&str] = &[
-    "bigalloc",
-    "casefold",
-    "ea_inode",
-    "encrypt",
-    "fast_commit",
-    "inline_data",
-    "journal_dev",
-    "large_dir",
-    "meta_bg",
-    "mmp",
-    "none",
-    "orphan_file",
-    "project",
-    "quota",
-    "read-only",
-    "shared_blocks",
-    "snapshot",
-    "sparse_super2",
-    "stable_inodes",
-    "uninit_bg",
-    "uninit_groups",
-    "verity",
+/// Features that can be switched.
+const FEATURES: &[(&str, Feature)] = &[
+    ("has_journal", Feature::HAS_JOURNAL),
+    ("ext_attr", Feature::EXT_ATTR),
+    ("resize_inode", Feature::RESIZE_INODE),
+    ("dir_index", Feature::DIR_INDEX),
+    ("sparse_super2", Feature::SPARSE_SUPER2),
+    ("orphan_file", Feature::ORPHAN_FILE),
+    ("filetype", Feature::FILETYPE),
+    ("extent", Feature::EXTENTS),
+    ("extents", Feature::EXTENTS),
+    ("64bit", Feature::BIT64),
+    ("flex_bg", Feature::FLEX_BG),
+    ("ea_inode", Feature::EA_INODE),
+    ("metadata_csum_seed", Feature::CSUM_SEED),
+    ("sparse_super", Feature::SPARSE_SUPER),
+    ("large_file", Feature::LARGE_FILE),
+    ("huge_file", Feature::HUGE_FILE),
+    ("uninit_bg", Feature::GDT_CSUM),
+    ("uninit_groups", Feature::GDT_CSUM),
+    ("dir_nlink", Feature::DIR_NLINK),
+    ("extra_isize", Feature::EXTRA_ISIZE),
+    ("metadata_csum", Feature::METADATA_CSUM),
 ];
 
 fn each(list: &str, mut set: impl FnMut(&str, Option<&str>) -> Result<(), Refusal>) -> Result<(), Refusal> {
@@ -293,8 +284,8 @@ fn same(option: &str, value: &str, only: u64) -> Result<(), Refusal> {
     }
 }
 
-fn power_of_two(option: &str, value: &str) -> Result<u32, Refusal> {
-    match number(option, value, 16, 1 << 16)? {
+fn power_of_two(option: &str, value: &str, least: u32, most: u32) -> Result<u32, Refusal> {
+    match number(option, value, least, most)? {
         number if number.is_power_of_two() => Ok(number),
         _ => Err(invalid(format!("{option}: not a power of two: {value}"))),
     }
@@ -348,7 +339,7 @@ mod tests {
     use super::*;
 
     fn parse_line(line: &str) -> Result<Options, Refusal> {
-        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        parse(Generation::Ext4, &line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]
@@ -358,21 +349,19 @@ mod tests {
         let options = options.expect("all known");
         assert_eq!((options.label.as_str(), options.reserved), ("root", 250));
         assert_eq!(options.inodes, Inodes::Count(5000));
-        assert_eq!((options.journal, options.stride), (Journal::Blocks(4096), 4));
-        let options =
-            parse_line("-O ^has_journal,^resize_inode,metadata_csum,^orphan_file -m 1").expect("all known");
-        assert_eq!((options.journal, options.resize_inode, options.reserved), (Journal::None, false, 100));
-        assert_eq!(parse_line("-O ^has_journal,has_journal").expect("known").journal, Journal::Default);
+        assert_eq!((options.journal, options.stride), (Some(4096), 4));
+        let options = parse_line("-O ^has_journal,^resize_inode,metadata_csum -m 1").expect("all known");
+        assert!(!options.format.has(Feature::HAS_JOURNAL) && !options.format.has(Feature::RESIZE_INODE));
+        assert_eq!(options.reserved, 100);
     }
 
     #[test]
     fn the_rest_is_refused_by_name() {
         for (line, named) in [
-            ("-b 1024", "-b 1024"),
-            ("-I 128", "-I 128"),
+            ("-b 65536", "65536"),
+            ("-I 100", "100"),
             ("-t ext2", "-t ext2"),
             ("-O bigalloc", "bigalloc"),
-            ("-O ^metadata_csum", "^metadata_csum"),
             ("-O nonsense", "nonsense"),
             ("-E nonsense=1", "-E nonsense"),
             ("-E hash_seed=random", "random"),

@@ -1,29 +1,26 @@
 //! What all generators of blocks share.
 
-use crate::ext::BLOCK;
 use sha2::{Digest, Sha256};
 
-/// One block.
-pub(super) type Block = [u8; BLOCK as usize];
+/// The largest block, in bytes.
+const LARGEST: usize = 4096;
 
-/// Fills `buffer` with the bytes at `argument` and on of blocks that `make` writes over zeros, by number.
-pub(super) fn fill_blocks(argument: u64, buffer: &mut [u8], make: impl Fn(u64, &mut Block)) {
-    let mut scratch = [0; BLOCK as usize];
+/// Fills `buffer` with the bytes at `argument` and on of blocks of `size` bytes that `make` writes over zeros, by number.
+pub(super) fn fill_blocks(size: u32, argument: u64, buffer: &mut [u8], make: impl Fn(u64, &mut [u8])) {
+    let mut scratch = [0; LARGEST];
+    let (size, scratch) = (u64::from(size), &mut scratch[..size as usize]);
     let (mut position, mut rest) = (argument, buffer);
     while !rest.is_empty() {
-        let skip = (position % BLOCK) as usize;
-        let len = rest.len().min(BLOCK as usize - skip);
+        let skip = (position % size) as usize;
+        let len = rest.len().min(scratch.len() - skip);
         let (part, next) = rest.split_at_mut(len);
-        match <&mut Block>::try_from(&mut *part) {
-            Ok(block) => {
-                block.fill(0);
-                make(position / BLOCK, block);
-            }
-            Err(_) => {
-                scratch.fill(0);
-                make(position / BLOCK, &mut scratch);
-                part.copy_from_slice(&scratch[skip..skip + len]);
-            }
+        if len == scratch.len() {
+            part.fill(0);
+            make(position / size, part);
+        } else {
+            scratch.fill(0);
+            make(position / size, scratch);
+            part.copy_from_slice(&scratch[skip..skip + len]);
         }
         (position, rest) = (position + len as u64, next);
     }
@@ -48,15 +45,17 @@ mod tests {
 
     #[test]
     fn any_part_is_the_same_part_of_the_whole() {
-        let make = |at: u64, block: &mut Block| {
+        let make = |at: u64, block: &mut [u8]| {
             block.iter_mut().enumerate().for_each(|(index, byte)| *byte = (at as usize * 7 + index) as u8)
         };
-        let mut whole = vec![0; 3 * BLOCK as usize];
-        fill_blocks(0, &mut whole, make);
-        for (start, len) in [(0, 4096), (1, 4096), (4095, 2), (4096, 8192), (100, 12_000)] {
-            let mut part = vec![0; len];
-            fill_blocks(start as u64, &mut part, make);
-            assert_eq!(part, whole[start..start + len], "{start} {len}");
+        for size in [1024, 4096] {
+            let mut whole = vec![0; 3 * 4096];
+            fill_blocks(size, 0, &mut whole, make);
+            for (start, len) in [(0, 4096), (1, 4096), (4095, 2), (4096, 8192), (100, 12_000)] {
+                let mut part = vec![0; len];
+                fill_blocks(size, start as u64, &mut part, make);
+                assert_eq!(part, whole[start..start + len], "{start} {len}");
+            }
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Counts a tree: inode numbers, links, and the blocks that it needs wherever they will lie.
 
 use super::directory::{self, Form};
-use super::extents::blocks_with_tree;
 use super::fit::Demand;
-use super::xattr::{self, Stored};
-use crate::ext::disk::ino;
-use crate::ext::options::Options;
-use crate::ext::{BLOCK, LINK_MAX, LOST_AND_FOUND, LOST_AND_FOUND_BLOCKS, MAX_FILE_BLOCKS, refusal};
+use super::indirect;
+use super::map::blocks_with_map;
+use super::xattr::{self, Stored, Values};
+use crate::ext::disk::{ino, mode};
+use crate::ext::format::{Feature, Format};
+use crate::ext::{LINK_MAX, LOST_AND_FOUND, LOST_AND_FOUND_LEN, refusal};
 use crate::tree::{Data, Kind, NodeId, ROOT, Tree};
 use diskwright_formats::bytes::escaped;
 use diskwright_formats::fault::{Refusal, RefusalKind};
@@ -14,8 +15,12 @@ use std::ops::Range;
 
 /// Longest target of a symlink that is kept in the inode.
 pub(super) const FAST_SYMLINK_MAX: usize = 59;
-/// `i_blocks` counts 512 bytes in 32 bits without huge_file; one block more is for attributes.
-const MAX_BLOCKS_WITHOUT_HUGE_FILE: u64 = (u32::MAX as u64) / (BLOCK / 512) - 1;
+/// `i_blocks` counts 512 bytes in 32 bits without huge_file.
+const MAX_SECTORS_WITHOUT_HUGE_FILE: u64 = u32::MAX as u64;
+/// Longest file without large_file, in bytes.
+const MAX_SIZE_WITHOUT_LARGE_FILE: u64 = i32::MAX as u64;
+/// Most blocks of a file: logical block numbers have 32 bits, and the kernel keeps one for itself.
+const MAX_FILE_BLOCKS: u64 = u32::MAX as u64;
 /// Most bits of a major and of a minor number.
 const DEVICE_BITS: (u32, u32) = (12, 20);
 
@@ -41,16 +46,19 @@ pub(super) struct Census<'a> {
     /// In the order of the walk, `lost+found` first of the root's children.
     pub(super) directories: Vec<Directory>,
     /// By [`XattrsId`](crate::tree::XattrsId).
-    pub(super) xattrs: Vec<Stored>,
+    pub(super) xattrs: Vec<Stored<'a>>,
     /// How many inodes use each of them.
     pub(super) users: Vec<u32>,
+    /// Values of attributes that get inodes of their own, behind those of the tree.
+    pub(super) values: Values<'a>,
+    format: Format,
     /// Blocks of the tree at most.
     blocks: u64,
 }
 
 impl<'a> Census<'a> {
     /// Counts `tree`. Refused: what ext4 cannot hold, with the name of the file.
-    pub(super) fn of(tree: &'a Tree, options: &Options) -> Result<Census<'a>, Refusal> {
+    pub(super) fn of(tree: &'a Tree, format: &Format) -> Result<Census<'a>, Refusal> {
         let mut census = Census {
             tree,
             nodes: Vec::with_capacity(tree.nodes()),
@@ -59,23 +67,31 @@ impl<'a> Census<'a> {
             directories: Vec::new(),
             xattrs: Vec::new(),
             users: Vec::new(),
+            values: Values::default(),
+            format: *format,
             blocks: 0,
         };
         census.reserve_lost_and_found()?;
         census.number()?;
-        census.count_directories(options)?;
-        census.count_nodes(options)?;
+        census.count_directories()?;
+        census.count_nodes()?;
         Ok(census)
     }
 
     /// What the file system needs for it.
     pub(super) fn demand(&self, free: u64) -> Demand {
-        Demand { inodes: self.last_inode(), blocks: self.blocks, free }
+        let orphan_file = u32::from(self.format.has(Feature::ORPHAN_FILE));
+        Demand { inodes: self.last_inode() + orphan_file, blocks: self.blocks, free }
     }
 
-    /// The highest inode number; all up to it are in use.
+    /// The inode of the first attribute's value.
+    pub(super) fn first_value(&self) -> u32 {
+        ino::FIRST + self.nodes.len() as u32
+    }
+
+    /// The highest inode number of the tree; all up to it are in use.
     pub(super) fn last_inode(&self) -> u32 {
-        ino::FIRST + self.nodes.len() as u32 - 1
+        self.first_value() + self.values.list.len() as u32 - 1
     }
 
     /// The names of a directory.
@@ -133,10 +149,10 @@ impl<'a> Census<'a> {
             };
             let at = node.0 as usize;
             if self.numbers[at] == 0 {
-                let next = u32::try_from(self.nodes.len()).ok().and_then(|len| len.checked_add(ino::FIRST));
-                self.numbers[at] = next.ok_or_else(|| {
-                    refusal(RefusalKind::Limit, "inodes", "more files than ext4 has inode numbers: 2^32")
-                })?;
+                // Nodes have 32-bit numbers; half of them leaves room for what comes behind.
+                let next = u32::try_from(self.nodes.len()).ok().filter(|&len| len < u32::MAX / 2);
+                self.numbers[at] = ino::FIRST
+                    + next.ok_or_else(|| refusal(RefusalKind::Limit, "inodes", "more than 2^31 files"))?;
                 self.nodes.push(Some(node));
             }
             if matches!(tree.node(node).kind, Kind::Directory(_)) {
@@ -158,23 +174,28 @@ impl<'a> Census<'a> {
         self.directories.push(Directory { node, ino, parent, form: Form::Linear { blocks: 0 } });
     }
 
-    fn count_directories(&mut self, options: &Options) -> Result<(), Refusal> {
+    fn count_directories(&mut self) -> Result<(), Refusal> {
         for at in 0..self.directories.len() {
             let Directory { node, ino, .. } = self.directories[at];
             let lens = self.entries(node).map(|(name, _)| directory::entry_len(name.len()));
-            let least = if ino == ino::FIRST { LOST_AND_FOUND_BLOCKS } else { 1 };
-            let form = Form::of(lens, options.dir_index, least);
+            let least = match ino {
+                // The inode lists them all in a block map, too.
+                ino::FIRST => (LOST_AND_FOUND_LEN / self.format.block_size).min(indirect::DIRECT),
+                _ => 1,
+            };
+            let form = Form::of(&self.format, lens, least);
             let form = form.map_err(|reason| self.refuse(node, RefusalKind::Limit, reason))?;
             self.directories[at].form = form;
-            self.blocks += blocks_with_tree(std::iter::once(form.blocks().into()));
+            self.blocks += blocks_with_map(&self.format, std::iter::once(0..form.blocks()));
         }
         Ok(())
     }
 
-    fn count_nodes(&mut self, options: &Options) -> Result<(), Refusal> {
+    fn count_nodes(&mut self) -> Result<(), Refusal> {
+        let tree = self.tree;
         for at in 0..=self.nodes.len() {
             let Some(node) = (if at == 0 { Some(ROOT) } else { self.nodes[at - 1] }) else { continue };
-            let meta = &self.tree.node(node).meta;
+            let meta = &tree.node(node).meta;
             let set = meta.xattrs.0 as usize;
             while self.xattrs.len() <= set {
                 // Sets come in the order of their ids; those before this one may belong to no file.
@@ -182,52 +203,75 @@ impl<'a> Census<'a> {
                 self.users.push(0);
             }
             if self.users[set] == 0 {
-                self.xattrs[set] =
-                    xattr::store(self.tree.xattrs(meta.xattrs)).map_err(|(name, reason)| {
-                        self.refuse(
-                            Some(node),
-                            RefusalKind::Limit,
-                            format!("attribute {}: {reason}", escaped(&name)),
-                        )
-                    })?;
+                let stored = xattr::store(&self.format, tree.xattrs(meta.xattrs), &mut self.values);
+                self.xattrs[set] = stored.map_err(|(name, reason)| {
+                    let reason = format!("attribute {}: {reason}", escaped(&name));
+                    self.refuse(Some(node), RefusalKind::Limit, reason)
+                })?;
             }
             self.users[set] += 1;
-            self.blocks += self.blocks_of(node, options)?;
+            self.blocks += self.blocks_of(node)?;
         }
         let shared = self.xattrs.iter().zip(&self.users).filter(|(set, _)| !set.block.is_empty());
         self.blocks += shared.map(|(_, users)| u64::from(users.div_ceil(xattr::SHARED))).sum::<u64>();
+        let values = self.values.list.iter().map(|value| self.blocks_of_value(value.len()));
+        self.blocks +=
+            values.map(|blocks| blocks_with_map(&self.format, std::iter::once(0..blocks))).sum::<u64>();
         Ok(())
     }
 
-    /// Blocks of a file's data and its extent tree; refuses what ext4 cannot hold.
-    fn blocks_of(&self, node: NodeId, options: &Options) -> Result<u64, Refusal> {
+    /// Blocks of a value with an inode of its own, without what maps them.
+    pub(super) fn blocks_of_value(&self, len: usize) -> u32 {
+        // No value is longer than 64 KiB.
+        (len as u64).div_ceil(self.format.block()) as u32
+    }
+
+    /// Blocks of a file's data and of what maps them; refuses what the format cannot hold.
+    fn blocks_of(&self, node: NodeId) -> Result<u64, Refusal> {
         let links = self.links[node.0 as usize];
         let refuse = |reason| Err(self.refuse(Some(node), RefusalKind::Limit, reason));
         match &self.tree.node(node).kind {
-            Kind::Directory(_) if links > LINK_MAX && !options.dir_nlink => {
+            Kind::Directory(_) if links > LINK_MAX && !self.format.has(Feature::DIR_NLINK) => {
                 refuse(format!("{} subdirectories: at most {} without dir_nlink", links - 2, LINK_MAX - 2))
             }
             Kind::Directory(_) => Ok(0),
             _ if links > LINK_MAX => refuse(format!("{links} hard links: at most {LINK_MAX}")),
-            Kind::File(data) if data.size() > MAX_FILE_BLOCKS * BLOCK => {
-                refuse(format!("a file of {} bytes: at most {}", data.size(), MAX_FILE_BLOCKS * BLOCK))
-            }
-            Kind::File(data) => {
-                let blocks = blocks_with_tree(block_runs(data).map(|run| u64::from(run.end - run.start)));
-                match blocks > MAX_BLOCKS_WITHOUT_HUGE_FILE && !options.huge_file {
-                    true => {
-                        refuse(format!("{} bytes of data: less than 2 TiB without huge_file", blocks * BLOCK))
-                    }
-                    false => Ok(blocks),
+            Kind::File(data) => self.blocks_of_data(data).or_else(refuse),
+            Kind::Symlink(target) if target.len() > FAST_SYMLINK_MAX => match target.len() {
+                len if len as u64 >= self.format.block() => {
+                    refuse(format!("a symlink of {len} bytes: less than a block of {}", self.format.block()))
                 }
-            }
-            Kind::Symlink(target) if target.len() > FAST_SYMLINK_MAX => Ok(1),
+                _ => Ok(1),
+            },
             &(Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor })
                 if major >> DEVICE_BITS.0 != 0 || minor >> DEVICE_BITS.1 != 0 =>
             {
                 refuse(format!("device {major}:{minor}: at most 4095:1048575"))
             }
             _ => Ok(0),
+        }
+    }
+
+    fn blocks_of_data(&self, data: &Data) -> Result<u64, String> {
+        let (format, size) = (&self.format, data.size());
+        let most = match format.has(Feature::EXTENTS) {
+            true => MAX_FILE_BLOCKS,
+            false => indirect::most_blocks(format.pointers_per_block()).min(MAX_FILE_BLOCKS),
+        };
+        if size > most * format.block() {
+            return Err(format!("a file of {size} bytes: at most {}", most * format.block()));
+        }
+        if size > MAX_SIZE_WITHOUT_LARGE_FILE && !format.has(Feature::LARGE_FILE) {
+            return Err(format!("a file of {size} bytes: less than 2 GiB without large_file"));
+        }
+        let blocks = blocks_with_map(format, block_runs(format, data));
+        // One block more is for attributes.
+        let sectors = (blocks + 1) * (format.block() / 512);
+        match sectors > MAX_SECTORS_WITHOUT_HUGE_FILE && !format.has(Feature::HUGE_FILE) {
+            true => {
+                Err(format!("{} bytes of data: less than 2 TiB without huge_file", blocks * format.block()))
+            }
+            false => Ok(blocks),
         }
     }
 
@@ -239,6 +283,12 @@ impl<'a> Census<'a> {
 }
 
 /// The runs of a file's data in blocks.
-pub(super) fn block_runs(data: &Data) -> impl Iterator<Item = Range<u32>> + '_ {
-    data.runs().map(|run| (run.start / BLOCK) as u32..run.end.div_ceil(BLOCK) as u32)
+pub(super) fn block_runs<'a>(format: &Format, data: &'a Data) -> impl Iterator<Item = Range<u32>> + use<'a> {
+    let block = format.block();
+    data.runs().map(move |run| (run.start / block) as u32..run.end.div_ceil(block) as u32)
+}
+
+/// The type bits of an entry.
+pub(super) fn type_of(tree: &Tree, node: Option<NodeId>) -> u16 {
+    node.map_or(mode::DIRECTORY, |node| super::inode::type_bits(&tree.node(node).kind))
 }

@@ -4,15 +4,15 @@ use super::space::Space;
 use crate::ext::disk::{
     EXTENT_MAGIC, EXTENT_MAX_LEN, EXTENTS_IN_INODE, ExtentHeader, ExtentIndex, ExtentLeaf, crc32c,
 };
-use crate::ext::{BLOCK, BLOCKS_PER_GROUP};
+use crate::ext::format::Format;
 use diskwright_formats::layout::{Extent, What};
 use std::ops::Range;
 use zerocopy::IntoBytes;
 
-/// Entries of a node that is a block.
-const IN_BLOCK: usize = (BLOCK as usize - 12) / 12;
-/// Byte position of the checksum in a node that is a block: behind the last possible entry.
-const TAIL: usize = 12 + 12 * IN_BLOCK;
+/// Entries of a node that is a block; a checksum fits behind them with every block size.
+fn in_block(format: &Format) -> usize {
+    (format.block_size as usize - 12) / 12
+}
 
 /// A run of a file's blocks, or (without a length) the node of the tree that holds all from `logical` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,40 +37,20 @@ pub(super) fn cut(mut logical: u32, pieces: &[Range<u32>], runs: &mut Vec<Run>) 
 }
 
 /// Blocks of the nodes of a tree of so many extents.
-fn node_blocks(extents: u64) -> u64 {
+pub(super) fn node_blocks(format: &Format, extents: u64) -> u64 {
     let mut blocks = 0;
     let mut entries = extents;
     while entries > u64::from(EXTENTS_IN_INODE) {
-        entries = entries.div_ceil(IN_BLOCK as u64);
+        entries = entries.div_ceil(in_block(format) as u64);
         blocks += entries;
     }
     blocks
 }
 
-/// Blocks of data in these runs, and at most of the extent tree over them, wherever they are placed in one go.
-pub(super) fn blocks_with_tree(runs: impl Iterator<Item = u64>) -> u64 {
-    let (mut blocks, mut extents) = (0, 0);
-    for run in runs {
-        blocks += run;
-        extents += run.div_ceil(u64::from(EXTENT_MAX_LEN));
-    }
-    blocks + node_blocks(extents + most_cuts(blocks))
-}
-
-/// How often metadata can cut so many blocks.
-///
-/// Metadata interrupts the data area at the starts of groups: at each sixteenth and at the powers of 3, 5 and 7, so of
-/// any three interruptions in a row the first and the last have a whole group between them.
-fn most_cuts(blocks: u64) -> u64 {
-    let groups = blocks.saturating_sub(1) / u64::from(BLOCKS_PER_GROUP);
-    // 27 powers of 3, 5 and 7 are below 2^17 groups.
-    let interruptions = (2 + 2 * groups).min(groups / 16 + 2 + 27);
-    interruptions.min(blocks.saturating_sub(1))
-}
-
 /// Places the nodes of the tree over `runs` and renders them. Leaves in `runs` what the inode holds, at most four; returns
 /// the levels below that and the blocks of all nodes.
 pub(super) fn plant(
+    format: &Format,
     runs: &mut Vec<Run>,
     inode_seed: u32,
     space: &mut Space,
@@ -78,10 +58,10 @@ pub(super) fn plant(
 ) -> (u8, u32) {
     let (mut depth, mut blocks) = (0, 0);
     while runs.len() > usize::from(EXTENTS_IN_INODE) {
-        let nodes = runs.chunks(IN_BLOCK).map(|entries| {
+        let nodes = runs.chunks(in_block(format)).map(|entries| {
             let start = space.take_one();
-            let node = node(entries, depth, inode_seed);
-            out.push(Extent::of_bytes(u64::from(start) * BLOCK, node, What::new(&"extent tree")));
+            let node = node(format, entries, depth, inode_seed);
+            out.push(Extent::of_bytes(u64::from(start) * format.block(), node, What::new(&"extent tree")));
             Run { logical: entries[0].logical, start, len: 0 }
         });
         *runs = nodes.collect();
@@ -91,11 +71,15 @@ pub(super) fn plant(
     (depth, blocks)
 }
 
-fn node(entries: &[Run], depth: u8, inode_seed: u32) -> Vec<u8> {
-    let mut block = vec![0; BLOCK as usize];
-    render(entries, depth, IN_BLOCK as u16, &mut block);
-    let checksum = crc32c(inode_seed, &block[..TAIL]);
-    block[TAIL..][..4].copy_from_slice(&checksum.to_le_bytes());
+fn node(format: &Format, entries: &[Run], depth: u8, inode_seed: u32) -> Vec<u8> {
+    let mut block = vec![0; format.block_size as usize];
+    render(entries, depth, in_block(format) as u16, &mut block);
+    if format.checksums() {
+        // Behind the last possible entry.
+        let tail = 12 + 12 * in_block(format);
+        let checksum = crc32c(inode_seed, &block[..tail]);
+        block[tail..][..4].copy_from_slice(&checksum.to_le_bytes());
+    }
     block
 }
 
@@ -139,19 +123,19 @@ fn index(run: &Run) -> ExtentIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ext::format::Generation;
+    use crate::ext::options::Options;
 
     #[test]
     fn nodes_on_both_sides_of_each_depth() {
+        let mut format = Options::of(Generation::Ext4).format;
         let cases = [(0, 0), (4, 0), (5, 1), (340, 1), (341, 2), (1360, 4), (1361, 6), (462_400, 1364)];
         for (extents, blocks) in cases {
-            assert_eq!(node_blocks(extents), blocks, "{extents}");
+            assert_eq!(node_blocks(&format, extents), blocks, "{extents}");
         }
-    }
-
-    #[test]
-    fn small_files_need_no_tree() {
-        for blocks in [0, 1, 2, 32_768] {
-            assert_eq!(blocks_with_tree([blocks].into_iter()), blocks);
+        format.block_size = 1024;
+        for (extents, blocks) in [(4, 0), (5, 1), (84, 1), (85, 2), (336, 4), (337, 6)] {
+            assert_eq!(node_blocks(&format, extents), blocks, "{extents}");
         }
     }
 }

@@ -5,26 +5,31 @@ use super::directory::{Directories, Form};
 use super::extents::{Run, cut, plant};
 use super::geometry::{Geometry, Places};
 use super::group::Groups;
-use super::inode::{Body, Inodes, Record, type_bits};
+use super::indirect::{self, DIRECT, Maps};
+use super::inode::{Body, Inodes, Record, latest_time, type_bits};
 use super::space::Space;
-use super::superblock::{self, Ids};
-use super::{tables, xattr};
-use crate::ext::BLOCK;
+use super::superblock::{self, Ids, Own};
+use super::tables;
+use super::xattr::{self, Elsewhere};
 use crate::ext::disk::{ino, inode_seed, mode};
+use crate::ext::format::{Feature, Format};
 use crate::ext::options::Options;
 use crate::registry::Laid;
 use crate::tree::{Data, Kind, Node, NodeId, ROOT};
-use diskwright_formats::layout::{Extent, Layout, Made, Source, What};
+use diskwright_formats::layout::{Bytes, Extent, Layout, Made, Source, What};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
+use zerocopy::IntoBytes;
 
 /// A tree on its way into a layout.
 pub(super) struct Laying<'a> {
     census: &'a Census<'a>,
     ids: &'a Ids,
+    format: Format,
     geometry: Geometry,
     space: Space,
     inodes: Inodes,
+    maps: Maps,
     extents: Vec<Extent>,
     /// Scratch.
     pieces: Vec<Range<u32>>,
@@ -33,35 +38,56 @@ pub(super) struct Laying<'a> {
 
 impl<'a> Laying<'a> {
     pub(super) fn new(census: &'a Census, ids: &'a Ids, geometry: Geometry, space: Space) -> Laying<'a> {
+        let format = geometry.format;
+        let elsewhere =
+            Elsewhere { values: &census.values, first_inode: census.first_value(), seed: ids.seed };
+        let in_inode = |set: &xattr::Stored| xattr::in_inode(&format, &set.inode, elsewhere);
         let inodes = Inodes {
+            format,
             seed: ids.seed,
-            records: records(census, ids.epoch),
+            records: records(census, &format, ids.epoch),
             runs: Vec::new(),
+            maps: Vec::new(),
             texts: Vec::new(),
-            xattrs: census.xattrs.iter().map(|stored| stored.inode.clone()).collect(),
+            xattrs: census.xattrs.iter().map(in_inode).collect(),
+            values: (census.first_value(), Vec::new()),
             key: OnceLock::new(),
         };
-        let extents = Vec::with_capacity(census.nodes.len());
-        Laying { census, ids, geometry, space, inodes, extents, pieces: Vec::new(), runs: Vec::new() }
+        Laying {
+            census,
+            ids,
+            format,
+            geometry,
+            space,
+            inodes,
+            maps: Maps::new(format.block_size),
+            extents: Vec::with_capacity(census.nodes.len()),
+            pieces: Vec::new(),
+            runs: Vec::new(),
+        }
     }
 
     pub(super) fn lay(mut self, places: Places, options: &Options, len: u64) -> Laid {
+        self.own_root(options);
         self.directories();
         self.attributes();
+        self.values();
         self.symlinks_and_devices();
-        let journal = self.journal();
+        let own = Own { journal: self.journal(), orphan_file: self.orphan_file() };
         self.resize_inode();
         self.files();
+        self.indirect_blocks();
         let Laying { census, ids, geometry, space, inodes, mut extents, .. } = self;
         let groups = Groups {
             seed: ids.seed,
+            uuid: ids.uuid,
             geometry,
             places,
             free: space.into_free(),
-            last_inode: census.last_inode(),
+            last_inode: inodes.records.len() as u32,
             directories: directories_by_group(census, geometry.inodes_per_group()),
         };
-        let superblock = superblock::superblock(ids, options, &groups, journal);
+        let superblock = superblock::superblock(ids, options, &groups, own);
         let groups = Arc::new(groups);
         tables::copies(&superblock, &groups, &mut extents);
         let free = tables::bitmaps(&groups, &mut extents);
@@ -70,23 +96,56 @@ impl<'a> Laying<'a> {
         Laid { layout, usage: tables::usage(&groups, options) }
     }
 
+    /// Owner and mode of the root that the options ask for.
+    fn own_root(&mut self, options: &Options) {
+        let root = self.record(ino::ROOT);
+        (root.uid, root.gid) = options.root_owner.unwrap_or((root.uid, root.gid));
+        root.mode = mode::DIRECTORY | options.root_mode.unwrap_or(root.mode & !mode::TYPE);
+    }
+
+    fn offset(&self, block: u32) -> u64 {
+        u64::from(block) * self.format.block()
+    }
+
     fn record(&mut self, number: u32) -> &mut Record {
         &mut self.inodes.records[number as usize - 1]
     }
 
-    /// Places `blocks` blocks of an inode from block `logical` of the file on; their extents go to `self.runs`, their
-    /// places to `self.pieces`.
-    fn place(&mut self, logical: u32, blocks: u32) {
-        self.pieces.clear();
-        self.space.take(blocks, &mut self.pieces);
-        cut(logical, &self.pieces, &mut self.runs);
+    /// Places the blocks of an inode: its runs (blocks of the file, sorted), and what maps them. `indexed`: of a directory
+    /// with an index. `put` makes extents of the first block of the file and of the places from it on.
+    fn place(
+        &mut self,
+        number: u32,
+        indexed: bool,
+        runs: impl Iterator<Item = Range<u32>>,
+        put: impl FnMut(&mut Vec<Extent>, u32, &[Range<u32>]),
+    ) {
+        let (blocks, body) = match self.format.has(Feature::EXTENTS) {
+            true => self.place_extents(number, indexed, runs, put),
+            false => self.place_map(indexed, runs, put),
+        };
+        let record = self.record(number);
+        record.blocks += blocks;
+        record.body = body;
     }
 
-    /// Makes `self.runs` the data of an inode. `indexed`: of a directory with an index.
-    fn finish_inode(&mut self, number: u32, indexed: bool) {
-        let seed = inode_seed(self.ids.seed, number, 0);
+    fn place_extents(
+        &mut self,
+        number: u32,
+        indexed: bool,
+        runs: impl Iterator<Item = Range<u32>>,
+        mut put: impl FnMut(&mut Vec<Extent>, u32, &[Range<u32>]),
+    ) -> (u32, Body) {
+        self.runs.clear();
+        for run in runs {
+            self.pieces.clear();
+            self.space.take(run.end - run.start, &mut self.pieces);
+            cut(run.start, &self.pieces, &mut self.runs);
+            put(&mut self.extents, run.start, &self.pieces);
+        }
         let data: u32 = self.runs.iter().map(|run| run.len).sum();
-        let (depth, nodes) = plant(&mut self.runs, seed, &mut self.space, &mut self.extents);
+        let seed = inode_seed(self.ids.seed, number, 0);
+        let (depth, nodes) = plant(&self.format, &mut self.runs, seed, &mut self.space, &mut self.extents);
         let body = match self.runs[..] {
             [Run { logical: 0, start, len }] if depth == 0 => {
                 Body::Extent { start, len: len as u16, indexed }
@@ -97,41 +156,97 @@ impl<'a> Laying<'a> {
                 Body::Tree { first, count, depth, indexed }
             }
         };
-        self.runs.clear();
-        let record = self.record(number);
-        record.blocks += data + nodes;
-        record.body = body;
+        (data + nodes, body)
+    }
+
+    /// Each indirect block lies directly in front of what it lists.
+    fn place_map(
+        &mut self,
+        indexed: bool,
+        runs: impl Iterator<Item = Range<u32>>,
+        mut put: impl FnMut(&mut Vec<Extent>, u32, &[Range<u32>]),
+    ) -> (u32, Body) {
+        let listed = self.format.pointers_per_block();
+        let (first_run, first_node) = (self.maps.runs.len(), self.maps.nodes.len());
+        let (mut blocks, mut last) = (0, None);
+        for run in runs {
+            let mut start = run.start;
+            while start < run.end {
+                let leaf = start.checked_sub(DIRECT).map(|behind| behind / listed);
+                let end =
+                    leaf.map_or(DIRECT, |leaf| DIRECT.saturating_add((leaf + 1).saturating_mul(listed)));
+                let end = end.min(run.end);
+                if let Some(leaf) = leaf {
+                    for level in indirect::entered(listed, last, leaf) {
+                        let at = self.space.take_one();
+                        self.maps.nodes.push(indirect::Node::over(listed, leaf, level, at));
+                    }
+                    last = Some(leaf);
+                }
+                self.pieces.clear();
+                self.space.take(end - start, &mut self.pieces);
+                cut(start, &self.pieces, &mut self.maps.runs);
+                put(&mut self.extents, start, &self.pieces);
+                blocks += end - start;
+                start = end;
+            }
+        }
+        let nodes = (self.maps.nodes.len() - first_node) as u32;
+        let body = match self.maps.runs[first_run..] {
+            [] => Body::Nothing,
+            [Run { logical: 0, start, len }] if nodes == 0 => {
+                self.maps.runs.truncate(first_run);
+                Body::Direct { start, len: len as u16, indexed }
+            }
+            _ => {
+                self.inodes.maps.push(self.maps.finish(first_run, first_node));
+                Body::Map { at: self.inodes.maps.len() as u32 - 1, indexed }
+            }
+        };
+        if nodes == 0 {
+            // The inode lists all of it.
+            self.maps.runs.truncate(first_run);
+        }
+        (blocks + nodes, body)
     }
 
     fn directories(&mut self) {
-        let directories = Directories::of(self.census, self.ids.seed, self.ids.hash_words());
-        let made = Made::new(directories);
-        let mut argument = 0;
-        for directory in &self.census.directories {
+        let census = self.census;
+        let made = Directories::of(&self.format, census, self.ids.seed, self.ids.hash_words());
+        let made = Made::new(made);
+        let (mut argument, block) = (0, self.format.block());
+        for directory in &census.directories {
             let blocks = directory.form.blocks();
-            self.place(0, blocks);
-            for piece in &self.pieces {
-                let len = u64::from(piece.end - piece.start) * BLOCK;
-                let source = Source::Made(made.clone(), argument);
-                let start = u64::from(piece.start) * BLOCK;
-                match self.extents.last_mut() {
-                    // Neighbours are merged at once: most directories are one block.
-                    Some(last) if last.end() == start && last.what.name() == DIRECTORIES => last.len += len,
-                    _ => self.extents.push(Extent { start, len, source, what: What::new(&DIRECTORIES) }),
+            let indexed = matches!(directory.form, Form::Indexed { .. });
+            self.place(directory.ino, indexed, std::iter::once(0..blocks), |extents, _, pieces| {
+                for piece in pieces {
+                    let len = u64::from(piece.end - piece.start) * block;
+                    let start = u64::from(piece.start) * block;
+                    match extents.last_mut() {
+                        // Neighbours are merged at once: most directories are one block.
+                        Some(last) if last.end() == start && last.what.name() == DIRECTORIES => {
+                            last.len += len
+                        }
+                        _ => {
+                            let source = Source::Made(made.clone(), argument);
+                            extents.push(Extent { start, len, source, what: What::new(&DIRECTORIES) });
+                        }
+                    }
+                    argument += len;
                 }
-                argument += len;
-            }
-            self.finish_inode(directory.ino, matches!(directory.form, Form::Indexed { .. }));
-            self.record(directory.ino).size = u64::from(blocks) * BLOCK;
+            });
+            self.record(directory.ino).size = u64::from(blocks) * block;
         }
     }
 
     /// Attribute blocks, each shared by as many inodes as may.
     fn attributes(&mut self) {
         let census = self.census;
+        let elsewhere =
+            Elsewhere { values: &census.values, first_inode: census.first_value(), seed: self.ids.seed };
         let mut blocks: Vec<(u32, u32)> = vec![(0, 0); census.xattrs.len()];
         let mut left = census.users.clone();
-        for number in std::iter::once(ino::ROOT).chain(ino::FIRST..=census.last_inode()) {
+        for number in std::iter::once(ino::ROOT).chain(ino::FIRST..census.first_value()) {
             let set = self.record(number).xattrs as usize;
             let Some(stored) = census.xattrs.get(set).filter(|stored| !stored.block.is_empty()) else {
                 continue;
@@ -141,14 +256,55 @@ impl<'a> Laying<'a> {
                 let references = left[set].min(xattr::SHARED);
                 left[set] -= references;
                 blocks[set] = (at, references);
-                let bytes = xattr::block(stored, at, references, self.ids.seed);
-                self.extents.push(Extent::of_bytes(u64::from(at) * BLOCK, bytes, What::new(&"attributes")));
+                let bytes = xattr::in_block(&self.format, &stored.block, elsewhere, at, references);
+                self.extents.push(Extent::of_bytes(self.offset(at), bytes, What::new(&"attributes")));
             }
             blocks[set].1 -= 1;
             let record = self.record(number);
             record.acl = blocks[set].0;
             record.blocks += 1;
         }
+    }
+
+    /// Inodes of attributes' values. Entries in an inode refer to them for each inode, those in a block once.
+    fn values(&mut self) {
+        let census = self.census;
+        let mut references = vec![0; census.values.list.len()];
+        for (set, &users) in census.xattrs.iter().zip(&census.users) {
+            let in_block = (&set.block, users.div_ceil(xattr::SHARED));
+            for (attributes, times) in [(&set.inode, users), in_block] {
+                for value in attributes.iter().filter_map(xattr::Attribute::in_values) {
+                    references[value as usize] += times;
+                }
+            }
+        }
+        let first = census.first_value();
+        for (number, (value, references)) in (first..).zip(census.values.list.iter().zip(references)) {
+            let hash = census.values.hash(number - first, self.ids.seed);
+            self.inodes.values.1.push((hash, references));
+            self.inodes.records.push(Record::ours(mode::REGULAR | 0o600, 1, self.ids.epoch));
+            let blocks = census.blocks_of_value(value.len());
+            self.place_bytes(number, blocks, Bytes::from(value.to_vec()), &"attribute");
+        }
+    }
+
+    /// Places the bytes of an inode of `blocks` blocks.
+    fn place_bytes(&mut self, number: u32, blocks: u32, bytes: Bytes, what: &'static &'static str) {
+        let len = bytes.len() as u64;
+        let block = self.format.block();
+        self.place(number, false, std::iter::once(0..blocks), |extents, logical, pieces| {
+            let mut offset = u64::from(logical) * block;
+            for piece in pieces {
+                let here = (u64::from(piece.end - piece.start) * block).min(len.saturating_sub(offset));
+                if here > 0 {
+                    let source = Source::Bytes(bytes.clone(), offset);
+                    let start = u64::from(piece.start) * block;
+                    extents.push(Extent { start, len: here, source, what: What::new(what) });
+                }
+                offset += here;
+            }
+        });
+        self.record(number).size = len;
     }
 
     fn symlinks_and_devices(&mut self) {
@@ -161,11 +317,7 @@ impl<'a> Laying<'a> {
                     (record.size, record.body) = (target.len() as u64, body);
                 }
                 Kind::Symlink(target) => {
-                    self.place(0, 1);
-                    let start = u64::from(self.pieces[0].start) * BLOCK;
-                    self.extents.push(Extent::of_bytes(start, &target[..], What::new(&"symlink")));
-                    self.finish_inode(number, false);
-                    self.record(number).size = target.len() as u64;
+                    self.place_bytes(number, 1, Bytes::from(target.to_vec()), &"symlink");
                 }
                 &(Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor }) => {
                     // Both were checked when they were counted.
@@ -180,13 +332,10 @@ impl<'a> Laying<'a> {
     /// breaks, and what an older file system left on a device could continue it.
     fn journal(&mut self) -> Option<[u32; 17]> {
         let blocks = Some(self.geometry.journal).filter(|&blocks| blocks > 0)?;
-        self.place(0, blocks);
-        let start = u64::from(self.pieces[0].start) * BLOCK;
-        let bytes = superblock::journal(self.ids, blocks);
-        self.extents.push(Extent::of_bytes(start, bytes, What::new(&"journal")));
         *self.record(ino::JOURNAL) = Record::ours(mode::REGULAR | 0o600, 1, self.ids.epoch);
-        self.finish_inode(ino::JOURNAL, false);
-        let size = u64::from(blocks) * BLOCK;
+        let bytes = superblock::journal(self.ids, &self.format, blocks);
+        self.place_bytes(ino::JOURNAL, blocks, Bytes::from(bytes), &"journal");
+        let size = u64::from(blocks) * self.format.block();
         self.record(ino::JOURNAL).size = size;
         let mut backup = [0; 17];
         for (word, bytes) in backup.iter_mut().zip(self.inodes.block_of(ino::JOURNAL).chunks_exact(4)) {
@@ -196,14 +345,32 @@ impl<'a> Laying<'a> {
         Some(backup)
     }
 
+    /// The orphan file, behind all other inodes, because only the superblock names it.
+    fn orphan_file(&mut self) -> Option<u32> {
+        let blocks = Some(self.geometry.orphan_file).filter(|&blocks| blocks > 0)?;
+        self.inodes.records.push(Record::ours(mode::REGULAR | 0o600, 1, self.ids.epoch));
+        let number = self.inodes.records.len() as u32;
+        let (ids, format) = (self.ids, self.format);
+        self.place(number, false, std::iter::once(0..blocks), |extents, _, pieces| {
+            for at in pieces.iter().cloned().flatten() {
+                let tail = superblock::orphan_tail(ids, &format, number, at);
+                let end = u64::from(at + 1) * format.block();
+                let what = What::new(&"orphan file");
+                extents.push(Extent::of_bytes(end - tail.as_bytes().len() as u64, tail.as_bytes(), what));
+            }
+        });
+        self.record(number).size = u64::from(blocks) * format.block();
+        Some(number)
+    }
+
     fn resize_inode(&mut self) {
-        if !self.geometry.resize_inode {
+        if !self.format.has(Feature::RESIZE_INODE) {
             return;
         }
         let at = self.space.take_one();
         superblock::resize_lists(&self.geometry, at, &mut self.extents);
         *self.record(ino::RESIZE) = Record {
-            size: superblock::RESIZE_INODE_SIZE,
+            size: superblock::resize_inode_size(&self.format),
             blocks: superblock::resize_blocks(&self.geometry),
             body: Body::Indirect(at),
             ..Record::ours(mode::REGULAR | 0o600, 1, self.ids.epoch)
@@ -211,35 +378,41 @@ impl<'a> Laying<'a> {
     }
 
     fn files(&mut self) {
+        let format = self.format;
         for (number, kind) in kinds(self.census) {
             let Kind::File(data) = kind else { continue };
-            for run in block_runs(data) {
-                self.place(run.start, run.end - run.start);
-                self.data(data, run.start);
-            }
-            self.finish_inode(number, false);
+            self.place(number, false, block_runs(&format, data), |extents, logical, pieces| {
+                put_data(&format, data, logical, pieces, extents);
+            });
             self.record(number).size = data.size();
         }
     }
 
-    /// The extents of the layout for `self.pieces`, which hold `data` from block `logical` on. The last block's rest is a
-    /// gap.
-    fn data(&mut self, data: &Data, logical: u32) {
-        let mut offset = u64::from(logical) * BLOCK;
-        for piece in &self.pieces {
-            let len = (u64::from(piece.end - piece.start) * BLOCK).min(data.size() - offset);
-            let source = match data {
-                Data::Content { id, .. } => Source::Content(*id, offset),
-                Data::Bytes(bytes) => Source::Bytes(bytes.clone(), offset),
-            };
-            self.extents.push(Extent {
-                start: u64::from(piece.start) * BLOCK,
-                len,
-                source,
-                what: What::new(&"file"),
-            });
-            offset += len;
+    /// The indirect blocks of all files.
+    fn indirect_blocks(&mut self) {
+        let maps = std::mem::take(&mut self.maps);
+        let places: Vec<u32> = maps.nodes.iter().map(|node| node.at).collect();
+        let (made, len) = (Made::new(maps), self.format.block());
+        for (at, argument) in places.into_iter().zip((0..).step_by(len as usize)) {
+            let source = Source::Made(made.clone(), argument);
+            let start = self.offset(at);
+            self.extents.push(Extent { start, len, source, what: What::new(&"indirect blocks") });
         }
+    }
+}
+
+/// The extents of the layout for `pieces`, which hold `data` from block `logical` on. The last block's rest is a gap.
+fn put_data(format: &Format, data: &Data, logical: u32, pieces: &[Range<u32>], extents: &mut Vec<Extent>) {
+    let mut offset = u64::from(logical) * format.block();
+    for piece in pieces {
+        let len = (u64::from(piece.end - piece.start) * format.block()).min(data.size() - offset);
+        let source = match data {
+            Data::Content { id, .. } => Source::Content(*id, offset),
+            Data::Bytes(bytes) => Source::Bytes(bytes.clone(), offset),
+        };
+        let start = u64::from(piece.start) * format.block();
+        extents.push(Extent { start, len, source, what: What::new(&"file") });
+        offset += len;
     }
 }
 
@@ -251,24 +424,25 @@ fn kinds<'a>(census: &'a Census<'a>) -> impl Iterator<Item = (u32, &'a Kind)> {
     nodes.filter_map(|(number, node)| node.map(|node| (number, &census.tree.node(node).kind)))
 }
 
-/// Records of all inodes, without their bodies.
-fn records(census: &Census, epoch: i64) -> Vec<Record> {
+/// Records of all inodes of the tree, without their bodies.
+fn records(census: &Census, format: &Format, epoch: i64) -> Vec<Record> {
     let mut records = Vec::with_capacity(census.last_inode() as usize);
     records.resize(ino::FIRST as usize - 1, Record::unused());
-    records[ino::ROOT as usize - 1] = record(census, ROOT);
+    let latest = latest_time(format);
+    records[ino::ROOT as usize - 1] = record(census, ROOT, latest);
     let lost_and_found = Record::ours(mode::DIRECTORY | 0o700, 2, epoch);
     records.extend(
         census
             .nodes
             .iter()
-            .map(|node| node.map_or_else(|| lost_and_found.clone(), |node| record(census, node))),
+            .map(|node| node.map_or_else(|| lost_and_found.clone(), |node| record(census, node, latest))),
     );
     records
 }
 
-fn record(census: &Census, node: NodeId) -> Record {
+fn record(census: &Census, node: NodeId, latest: i64) -> Record {
     let Node { meta, kind } = census.tree.node(node);
-    Record::of(meta, type_bits(kind), census.links[node.0 as usize])
+    Record::of(meta, type_bits(kind), census.links[node.0 as usize], latest)
 }
 
 fn directories_by_group(census: &Census, inodes_per_group: u32) -> Vec<u32> {

@@ -6,7 +6,6 @@
 
 use super::geometry::Geometry;
 use crate::ext::options::Options;
-use crate::ext::{BLOCKS_PER_GROUP, MAX_BLOCKS};
 use std::ops::RangeInclusive;
 
 /// What a tree needs.
@@ -54,7 +53,7 @@ impl<'a> Fit<'a> {
         let end = first.saturating_add(first / 4).saturating_add(8192);
         let plateaus = self.plateaus(first).take_while(|plateau| *plateau.start() <= end);
         Some(plateaus.fold(first, |safe, plateau| match self.first_in(&plateau) {
-            _ if self.left(whole_groups(*plateau.start())).is_some() => safe,
+            _ if self.left(self.whole_groups(*plateau.start())).is_some() => safe,
             Some(fits) if fits == *plateau.start() => safe,
             Some(fits) => fits,
             None => plateau.end() + 1,
@@ -65,7 +64,8 @@ impl<'a> Fit<'a> {
     /// the last group does, or the demand fits into fewer blocks alone.
     pub(super) fn choose(&self, available: u32) -> Option<Geometry> {
         let left = |blocks| Some(self.left(blocks)? as i64 - self.options.reserved_blocks(blocks) as i64);
-        let best = [whole_groups(available), available].into_iter().filter(|&blocks| left(blocks).is_some());
+        let sizes = [self.whole_groups(available), available];
+        let best = sizes.into_iter().filter(|&blocks| left(blocks).is_some());
         let best = best.max_by_key(|&blocks| (left(blocks), blocks)).or_else(|| {
             let plateaus = self.plateaus(self.start()?).take_while(|plateau| *plateau.start() <= available);
             let ends = plateaus.map(|plateau| available.min(*plateau.end()));
@@ -74,26 +74,40 @@ impl<'a> Fit<'a> {
         self.geometry(best?)
     }
 
+    /// Most blocks of any file system of this format.
+    fn most(&self) -> u32 {
+        self.options.format.most_blocks()
+    }
+
+    /// The next smaller size whose groups are all whole.
+    fn whole_groups(&self, blocks: u32) -> u32 {
+        let format = &self.options.format;
+        let inside = blocks.saturating_sub(1 + format.first_data_block());
+        format.first_data_block() + inside / format.blocks_per_group * format.blocks_per_group
+    }
+
     /// No smaller size can do.
     fn start(&self) -> Option<u32> {
         let least = self.demand.blocks.checked_add(self.demand.free)?.max(1);
-        u32::try_from(least).ok().filter(|&least| least <= MAX_BLOCKS)
+        u32::try_from(least).ok().filter(|&least| least <= self.most())
     }
 
     /// All plateaus from size `from` on.
     fn plateaus(&self, from: u32) -> impl Iterator<Item = RangeInclusive<u32>> {
-        let mut next = Some(from).filter(|&from| from <= MAX_BLOCKS);
+        let mut next = Some(from).filter(|&from| from <= self.most());
         std::iter::from_fn(move || {
             let start = next?;
             let end = self.end_of_plateau(start);
-            next = end.checked_add(1).filter(|&next| next <= MAX_BLOCKS);
+            next = end.checked_add(1).filter(|&next| next <= self.most());
             Some(start..=end)
         })
     }
 
     /// The last size of the same shape. Within a group, a larger file system never has smaller tables.
     fn end_of_plateau(&self, start: u32) -> u32 {
-        let group_end = start.next_multiple_of(BLOCKS_PER_GROUP).min(MAX_BLOCKS);
+        let first = self.options.format.first_data_block();
+        let inside = start.saturating_sub(first).next_multiple_of(self.options.format.blocks_per_group);
+        let group_end = (first + inside).max(start).min(self.most());
         let shape = |blocks| self.geometry(blocks).map(Geometry::shape);
         let at_start = shape(start);
         start + partition(group_end - start, |further| shape(start + further) == at_start) - 1
@@ -104,11 +118,6 @@ impl<'a> Fit<'a> {
         self.left(end)?;
         Some(start + partition(end - start, |further| self.left(start + further).is_none()))
     }
-}
-
-/// The next smaller size whose groups are all whole.
-fn whole_groups(blocks: u32) -> u32 {
-    blocks.saturating_sub(1) / BLOCKS_PER_GROUP * BLOCKS_PER_GROUP
 }
 
 /// How many of the numbers `0 ..= last` have the property; those that have it come first.
@@ -127,25 +136,42 @@ fn partition(last: u32, has: impl Fn(u32) -> bool) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ext::format::Generation;
+
+    fn formats() -> [Options; 3] {
+        let small = |generation| {
+            let mut options = Options::of(generation);
+            (options.format.block_size, options.format.blocks_per_group) = (1024, 8192);
+            options
+        };
+        [Options::of(Generation::Ext4), small(Generation::Ext4), small(Generation::Ext2)]
+    }
 
     #[test]
     fn smallest_is_the_first_of_all_sizes_that_fit() {
-        let options = Options::default();
-        for (inodes, blocks) in [(12, 5), (12, 900), (12, 1900), (40_000, 9000), (12, 31_000), (12, 63_500)] {
-            let fit = Fit::new(Demand { inodes, blocks, free: 0 }, &options);
-            let smallest = fit.smallest().expect("fits somewhere");
-            assert_eq!((1..200_000).find(|&blocks| fit.left(blocks).is_some()), Some(smallest), "{blocks}");
-            assert_eq!(fit.choose(smallest - 1), None);
-            for more in (0..70_000).step_by(997) {
-                assert!(fit.choose(smallest + more).is_some(), "{blocks} + {more}");
+        for options in formats() {
+            for (inodes, blocks) in
+                [(12, 5), (12, 900), (12, 1900), (40_000, 9000), (12, 31_000), (12, 63_500)]
+            {
+                let fit = Fit::new(Demand { inodes, blocks, free: 0 }, &options);
+                let smallest = fit.smallest().expect("fits somewhere");
+                assert_eq!(
+                    (1..200_000).find(|&blocks| fit.left(blocks).is_some()),
+                    Some(smallest),
+                    "{blocks}"
+                );
+                assert_eq!(fit.choose(smallest - 1), None);
+                for more in (0..70_000).step_by(997) {
+                    assert!(fit.choose(smallest + more).is_some(), "{blocks} + {more}");
+                }
             }
         }
     }
 
     #[test]
     fn every_size_from_the_safe_one_on_leaves_what_was_asked() {
-        for reserved in [0, 500] {
-            let options = Options { reserved, ..Options::default() };
+        for (options, reserved) in formats().into_iter().zip([0, 500, 500]) {
+            let options = Options { reserved, ..options };
             for (blocks, free) in
                 [(5, 1), (900, 10), (1900, 500), (31_000, 1), (20_000, 11_000), (200_000, 50_000)]
             {

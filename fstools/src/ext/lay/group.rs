@@ -1,14 +1,13 @@
 //! Group descriptors and bitmaps.
 
-use super::blocks::{Block, digest_of, fill_blocks};
+use super::blocks::{digest_of, fill_blocks};
 use super::geometry::{Geometry, Places};
 use crate::ext::disk::{
-    BG_BLOCK_UNINIT, BG_INODE_UNINIT, BG_INODE_ZEROED, GroupDescriptor, crc32c, descriptor_checksum,
-    has_backup,
+    BG_BLOCK_UNINIT, BG_INODE_UNINIT, BG_INODE_ZEROED, GroupDescriptor, crc16, crc32c, descriptor_checksum,
 };
-use crate::ext::{BLOCK, BLOCKS_PER_GROUP};
+use crate::ext::format::Feature;
 use diskwright_formats::layout::{Fill, Key};
-use std::mem::size_of;
+use std::mem::{offset_of, size_of};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use zerocopy::{FromZeros, IntoBytes};
@@ -16,6 +15,7 @@ use zerocopy::{FromZeros, IntoBytes};
 /// What is in use in which group.
 pub(super) struct Groups {
     pub(super) seed: u32,
+    pub(super) uuid: [u8; 16],
     pub(super) geometry: Geometry,
     pub(super) places: Places,
     /// Free blocks, sorted.
@@ -46,22 +46,31 @@ impl Groups {
     }
 
     /// Whether nothing in the group is in use, so that its bitmap need not be written. The last group's is.
-    pub(super) fn is_untouched(&self, group: u32) -> bool {
+    pub(super) fn lacks_block_bitmap(&self, group: u32) -> bool {
         let blocks = self.geometry.group(group);
-        !has_backup(group) && group + 1 < self.geometry.groups() && self.free_in(group).next() == Some(blocks)
+        self.geometry.format.uninitialised_groups()
+            && !self.geometry.has_copy(group)
+            && group + 1 < self.geometry.groups()
+            && self.free_in(group).next() == Some(blocks)
     }
 
-    fn block_bitmap(&self, group: u32, block: &mut Block) {
+    /// Whether no inode of the group is in use, so that its bitmap need not be written.
+    pub(super) fn lacks_inode_bitmap(&self, group: u32) -> bool {
+        self.geometry.format.uninitialised_groups() && self.inodes_in(group) == 0
+    }
+
+    fn block_bitmap(&self, group: u32, block: &mut [u8]) {
         block.fill(0xFF);
-        let start = group * BLOCKS_PER_GROUP;
+        let start = self.geometry.group(group).start;
         for free in self.free_in(group) {
             set(block, free.start - start..free.end - start, false);
         }
     }
 
-    fn inode_bitmap(&self, group: u32, block: &mut Block) {
+    fn inode_bitmap(&self, group: u32, block: &mut [u8]) {
+        let bits = block.len() as u32 * 8;
         set(block, 0..self.inodes_in(group), true);
-        set(block, self.geometry.inodes_per_group()..BLOCK as u32 * 8, true);
+        set(block, self.geometry.inodes_per_group()..bits, true);
     }
 
     fn descriptor(&self, group: u32) -> GroupDescriptor {
@@ -78,42 +87,66 @@ impl Groups {
         descriptor.bg_free_blocks_count_lo = (free as u16).into();
         descriptor.bg_free_inodes_count_lo = ((per_group - used) as u16).into();
         descriptor.bg_used_dirs_count_lo = (directories as u16).into();
-        descriptor.bg_itable_unused_lo = ((per_group - used) as u16).into();
-        let mut flags = BG_INODE_ZEROED;
-        let mut block = [0; BLOCK as usize];
-        if used == 0 {
-            flags |= BG_INODE_UNINIT;
-        } else {
+        let format = &self.geometry.format;
+        if format.uninitialised_groups() {
+            descriptor.bg_itable_unused_lo = ((per_group - used) as u16).into();
+            let flag = |on, flag| if on { flag } else { 0 };
+            descriptor.bg_flags = (BG_INODE_ZEROED
+                | flag(self.lacks_inode_bitmap(group), BG_INODE_UNINIT)
+                | flag(self.lacks_block_bitmap(group), BG_BLOCK_UNINIT))
+            .into();
+        }
+        if format.checksums() {
+            self.checksums(group, &mut descriptor);
+        } else if format.has(Feature::GDT_CSUM) {
+            let sum = crc16(crc16(!0, &self.uuid), &group.to_le_bytes());
+            let bytes = &descriptor.as_bytes()[..format.descriptor_size()];
+            let sum = crc16(sum, &bytes[..offset_of!(GroupDescriptor, bg_checksum)]);
+            let rest = &bytes[offset_of!(GroupDescriptor, bg_checksum) + 2..];
+            descriptor.bg_checksum = crc16(sum, rest).into();
+        }
+        descriptor
+    }
+
+    /// Checksums of the bitmaps that there are, and of the descriptor itself.
+    fn checksums(&self, group: u32, descriptor: &mut GroupDescriptor) {
+        let format = &self.geometry.format;
+        let mut block = vec![0; format.block_size as usize];
+        if !self.lacks_inode_bitmap(group) {
             self.inode_bitmap(group, &mut block);
-            let checksum = crc32c(self.seed, &block[..per_group as usize / 8]);
+            let len = self.geometry.inodes_per_group() as usize / 8;
+            let checksum = crc32c(self.seed, &block[..len]);
             descriptor.bg_inode_bitmap_csum_lo = (checksum as u16).into();
             descriptor.bg_inode_bitmap_csum_hi = ((checksum >> 16) as u16).into();
         }
-        if self.is_untouched(group) {
-            flags |= BG_BLOCK_UNINIT;
-        } else {
+        if !self.lacks_block_bitmap(group) {
             self.block_bitmap(group, &mut block);
-            let checksum = crc32c(self.seed, &block);
+            let checksum = crc32c(self.seed, &block[..format.blocks_per_group as usize / 8]);
             descriptor.bg_block_bitmap_csum_lo = (checksum as u16).into();
             descriptor.bg_block_bitmap_csum_hi = ((checksum >> 16) as u16).into();
         }
-        descriptor.bg_flags = flags.into();
-        descriptor.bg_checksum = descriptor_checksum(self.seed, group, descriptor.as_bytes()).into();
-        descriptor
+        let size = format.descriptor_size();
+        if size < size_of::<GroupDescriptor>() {
+            // The high halves are not stored.
+            descriptor.as_mut_bytes()[size..].fill(0);
+        }
+        let checksum = descriptor_checksum(self.seed, group, &descriptor.as_bytes()[..size]);
+        descriptor.bg_checksum = checksum.into();
     }
 
     /// All descriptors.
     pub(super) fn descriptors(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.geometry.groups() as usize * size_of::<GroupDescriptor>());
+        let size = self.geometry.format.descriptor_size();
+        let mut bytes = Vec::with_capacity(self.geometry.groups() as usize * size);
         for group in 0..self.geometry.groups() {
-            bytes.extend_from_slice(self.descriptor(group).as_bytes());
+            bytes.extend_from_slice(&self.descriptor(group).as_bytes()[..size]);
         }
         bytes
     }
 }
 
 /// Sets or clears the bits `range`.
-fn set(bits: &mut Block, range: Range<u32>, on: bool) {
+fn set(bits: &mut [u8], range: Range<u32>, on: bool) {
     let (first, last) = ((range.start / 8) as usize, (range.end / 8) as usize);
     let mut merge = |at: usize, mask: u8| match on {
         true => bits[at] |= mask,
@@ -140,7 +173,7 @@ pub(super) enum Bitmap {
     Inode,
 }
 
-/// The bitmaps of all groups: that of group `n` lies at byte `n * 4096`.
+/// The bitmaps of all groups: that of group `n` lies at byte `n * block`.
 pub(super) struct Bitmaps {
     pub(super) groups: Arc<Groups>,
     pub(super) which: Bitmap,
@@ -149,7 +182,7 @@ pub(super) struct Bitmaps {
 
 impl Fill for Bitmaps {
     fn key(&self) -> Key {
-        let len = u64::from(self.groups.geometry.groups()) * BLOCK;
+        let len = u64::from(self.groups.geometry.groups()) * self.groups.geometry.format.block();
         let digest = || digest_of(len, |at, buffer| self.fill(at, buffer));
         let format = match self.which {
             Bitmap::Block => "ext4 block bitmaps",
@@ -159,7 +192,8 @@ impl Fill for Bitmaps {
     }
 
     fn fill(&self, argument: u64, buffer: &mut [u8]) {
-        fill_blocks(argument, buffer, |group, block| match self.which {
+        let size = self.groups.geometry.format.block_size;
+        fill_blocks(size, argument, buffer, |group, block| match self.which {
             Bitmap::Block => self.groups.block_bitmap(group as u32, block),
             Bitmap::Inode => self.groups.inode_bitmap(group as u32, block),
         });
@@ -175,13 +209,13 @@ mod tests {
         for (start, end) in
             [(0, 0), (0, 1), (3, 5), (3, 8), (7, 9), (8, 16), (5, 40), (32_760, 32_768), (0, 32_768)]
         {
-            let mut bits = [0; BLOCK as usize];
+            let mut bits = [0; 4096];
             set(&mut bits, start..end, true);
             let found: Vec<u32> =
                 (0..32_768).filter(|bit| bits[*bit as usize / 8] >> (bit % 8) & 1 == 1).collect();
             assert_eq!(found, (start..end).collect::<Vec<u32>>());
             set(&mut bits, start..end, false);
-            assert_eq!(bits, [0; BLOCK as usize]);
+            assert_eq!(bits, [0; 4096]);
         }
     }
 }

@@ -14,14 +14,17 @@ mod files;
 mod fit;
 mod geometry;
 mod group;
+mod indirect;
 mod inode;
+mod map;
 mod space;
 mod superblock;
 mod tables;
 mod xattr;
 
+use super::format::{Format, Generation};
 use super::options::{Inodes, Options, parse};
-use super::{BLOCK, MAX_BLOCKS, NAME, refusal};
+use super::refusal;
 use crate::registry::{Filesystem, Geometry, Laid};
 use crate::tree::{Kind, ROOT, Tree};
 use census::Census;
@@ -35,19 +38,33 @@ use space::Space;
 use std::collections::BTreeMap;
 use superblock::Ids;
 
-/// A file system from options in the spelling of mke2fs.
-pub(super) fn configure(arguments: &[String]) -> Result<Box<dyn Filesystem>, Refusal> {
-    Ok(Box::new(Ext4 { options: parse(arguments)? }))
+/// ext2 from options in the spelling of mke2fs.
+pub(super) fn ext2(arguments: &[String]) -> Result<Box<dyn Filesystem>, Refusal> {
+    configure(Generation::Ext2, arguments)
+}
+
+/// ext3 likewise.
+pub(super) fn ext3(arguments: &[String]) -> Result<Box<dyn Filesystem>, Refusal> {
+    configure(Generation::Ext3, arguments)
+}
+
+/// ext4 likewise.
+pub(super) fn ext4(arguments: &[String]) -> Result<Box<dyn Filesystem>, Refusal> {
+    configure(Generation::Ext4, arguments)
+}
+
+fn configure(generation: Generation, arguments: &[String]) -> Result<Box<dyn Filesystem>, Refusal> {
+    Ok(Box::new(Ext { options: parse(generation, arguments)? }))
 }
 
 #[derive(Debug)]
-struct Ext4 {
+struct Ext {
     options: Options,
 }
 
-impl Filesystem for Ext4 {
+impl Filesystem for Ext {
     fn name(&self) -> &'static str {
-        NAME
+        self.options.format.generation.name()
     }
 
     fn id(&self, identity: &Identity) -> String {
@@ -59,35 +76,40 @@ impl Filesystem for Ext4 {
     }
 
     fn measure(&self, tree: &Tree, free: u64, _: u32) -> Result<u64, Refusal> {
-        let census = self.census(tree)?;
-        let fit = Fit::new(census.demand(free.div_ceil(BLOCK)), &self.options);
+        let (census, format) = (self.census(tree)?, &self.options.format);
+        let fit = Fit::new(census.demand(free.div_ceil(format.block())), &self.options);
         let blocks = if free == 0 { fit.smallest() } else { fit.safe() };
-        blocks.map(|blocks| u64::from(blocks) * BLOCK).ok_or_else(too_large)
+        blocks.map(|blocks| u64::from(blocks) * format.block()).ok_or_else(|| too_large(format))
     }
 
     fn lay(&self, tree: &Tree, place: &Geometry, identity: &Identity) -> Result<Laid, Refusal> {
-        let available = u32::try_from(place.len / BLOCK).ok().filter(|&blocks| blocks <= MAX_BLOCKS);
-        let available = available.ok_or_else(too_large)?;
+        let format = &self.options.format;
+        let available = u32::try_from(place.len / format.block()).ok();
+        let available = available.filter(|&blocks| blocks <= format.most_blocks());
+        let available = available.ok_or_else(|| too_large(format))?;
         let census = self.census(tree)?;
         let fit = Fit::new(census.demand(0), &self.options);
         let geometry = fit.choose(available).ok_or_else(|| match fit.smallest() {
-            Some(blocks) => too_small(tree, place.len, u64::from(blocks) * BLOCK),
-            None => too_large(),
+            Some(blocks) => too_small(tree, place.len, u64::from(blocks) * format.block()),
+            None => too_large(format),
         })?;
         let ids = Ids::of(identity, &self.options);
         let needed = census.demand(0).blocks + geometry.movable();
-        let places = Places::of(&geometry).expect("a geometry was chosen that has room");
+        let places = Places::of(&geometry).ok_or_else(|| {
+            refusal(RefusalKind::Unsupported, "groups", "groups too small for their metadata")
+        })?;
         let laying = Laying::new(&census, &ids, geometry, Space::new(places.data.clone(), needed));
         Ok(laying.lay(places, &self.options, place.len))
     }
 }
 
-impl Ext4 {
+impl Ext {
     fn census<'a>(&self, tree: &'a Tree) -> Result<Census<'a>, Refusal> {
-        let census = Census::of(tree, &self.options)?;
+        let census = Census::of(tree, &self.options.format)?;
+        let needed = census.demand(0).inodes;
         match self.options.inodes {
-            Inodes::Count(count) if count < census.last_inode() => {
-                let reason = format!("-N {count}: the tree needs {} inodes", census.last_inode());
+            Inodes::Count(count) if count < needed => {
+                let reason = format!("-N {count}: the tree needs {needed} inodes");
                 Err(refusal(RefusalKind::Limit, "inodes", reason))
             }
             _ => Ok(census),
@@ -95,9 +117,10 @@ impl Ext4 {
     }
 }
 
-fn too_large() -> Refusal {
-    let most = u64::from(MAX_BLOCKS) * BLOCK;
-    refusal(RefusalKind::Limit, "", format!("a file system of more than {most} bytes"))
+fn too_large(format: &Format) -> Refusal {
+    let most = u64::from(format.most_blocks()) * format.block();
+    let reason = format!("a file system of more than {most} bytes, or with more inodes than its groups hold");
+    refusal(RefusalKind::Limit, "", reason)
 }
 
 /// Says what would fit, and which directories are the largest.
