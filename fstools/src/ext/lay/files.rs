@@ -266,9 +266,21 @@ impl<'a> Laying<'a> {
         }
     }
 
-    /// Inodes of attributes' values. Entries in an inode refer to them for each inode, those in a block once.
+    /// Inodes of attributes' values. Entries in an inode refer to them for each inode, those in a block once; their blocks
+    /// count for every inode that has the attribute.
     fn values(&mut self) {
         let census = self.census;
+        if census.values.list.is_empty() {
+            return;
+        }
+        for number in std::iter::once(ino::ROOT).chain(ino::FIRST..census.first_value()) {
+            let record = self.record(number);
+            let Some(set) = census.xattrs.get(record.xattrs as usize) else { continue };
+            let values = set.inode.iter().chain(&set.block).filter_map(xattr::Attribute::in_values);
+            record.blocks += values
+                .map(|value| census.blocks_of_value(census.values.list[value as usize].len()))
+                .sum::<u32>();
+        }
         let mut references = vec![0; census.values.list.len()];
         for (set, &users) in census.xattrs.iter().zip(&census.users) {
             let in_block = (&set.block, users.div_ceil(xattr::SHARED));
