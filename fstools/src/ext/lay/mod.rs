@@ -29,7 +29,7 @@ use crate::registry::{Filesystem, Geometry, Laid};
 use crate::tree::{Kind, ROOT, Tree};
 use census::Census;
 use diskwright_formats::bytes::escaped;
-use diskwright_formats::fault::{Refusal, RefusalKind};
+use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::identity::Identity;
 use files::Laying;
 use fit::Fit;
@@ -54,7 +54,15 @@ pub(super) fn ext4(arguments: &[String]) -> Result<Box<dyn Filesystem>, Refusal>
 }
 
 fn configure(generation: Generation, arguments: &[String]) -> Result<Box<dyn Filesystem>, Refusal> {
-    Ok(Box::new(Ext { options: parse(generation, arguments)? }))
+    match parse(generation, arguments) {
+        Ok(options) => Ok(Box::new(Ext { options })),
+        Err(refusal) => Err(named(generation, refusal)),
+    }
+}
+
+/// A refusal in the name of the file system that was asked for.
+fn named(generation: Generation, refusal: Refusal) -> Refusal {
+    Refusal { spot: Spot { format: generation.name(), ..refusal.spot }, ..refusal }
 }
 
 #[derive(Debug)]
@@ -76,21 +84,32 @@ impl Filesystem for Ext {
     }
 
     fn measure(&self, tree: &Tree, free: u64, _: u32) -> Result<u64, Refusal> {
+        self.smallest(tree, free).map_err(|refusal| named(self.options.format.generation, refusal))
+    }
+
+    fn lay(&self, tree: &Tree, place: &Geometry, identity: &Identity) -> Result<Laid, Refusal> {
+        self.lay_into(tree, place.len, identity)
+            .map_err(|refusal| named(self.options.format.generation, refusal))
+    }
+}
+
+impl Ext {
+    fn smallest(&self, tree: &Tree, free: u64) -> Result<u64, Refusal> {
         let (census, format) = (self.census(tree)?, &self.options.format);
         let fit = Fit::new(census.demand(free.div_ceil(format.block())), &self.options);
         let blocks = if free == 0 { fit.smallest() } else { fit.safe() };
         blocks.map(|blocks| u64::from(blocks) * format.block()).ok_or_else(|| too_large(format))
     }
 
-    fn lay(&self, tree: &Tree, place: &Geometry, identity: &Identity) -> Result<Laid, Refusal> {
+    fn lay_into(&self, tree: &Tree, len: u64, identity: &Identity) -> Result<Laid, Refusal> {
         let format = &self.options.format;
-        let available = u32::try_from(place.len / format.block()).ok();
+        let available = u32::try_from(len / format.block()).ok();
         let available = available.filter(|&blocks| blocks <= format.most_blocks());
         let available = available.ok_or_else(|| too_large(format))?;
         let census = self.census(tree)?;
         let fit = Fit::new(census.demand(0), &self.options);
         let geometry = fit.choose(available).ok_or_else(|| match fit.smallest() {
-            Some(blocks) => too_small(tree, place.len, u64::from(blocks) * format.block()),
+            Some(blocks) => too_small(tree, len, u64::from(blocks) * format.block()),
             None => too_large(format),
         })?;
         let ids = Ids::of(identity, &self.options);
@@ -99,11 +118,9 @@ impl Filesystem for Ext {
             refusal(RefusalKind::Unsupported, "groups", "groups too small for their metadata")
         })?;
         let laying = Laying::new(&census, &ids, geometry, Space::new(places.data.clone(), needed));
-        Ok(laying.lay(places, &self.options, place.len))
+        Ok(laying.lay(places, &self.options, len))
     }
-}
 
-impl Ext {
     fn census<'a>(&self, tree: &'a Tree) -> Result<Census<'a>, Refusal> {
         let census = Census::of(tree, &self.options.format)?;
         let needed = census.demand(0).inodes;
