@@ -147,10 +147,13 @@ impl Format {
         self.block_size / 4
     }
 
-    /// Most blocks of a file system: block numbers have 32 bits here; whole groups.
+    /// Most blocks of a file system: block numbers have 32 bits here, groups are whole, and a copy of all descriptors
+    /// takes no more than a quarter of a group.
     pub(super) const fn most_blocks(&self) -> u32 {
-        let most = u32::MAX - self.blocks_per_group;
-        most - most % self.blocks_per_group + self.first_data_block()
+        let by_number = (u32::MAX - self.blocks_per_group) / self.blocks_per_group;
+        let by_descriptors = (self.blocks_per_group / 4 - 1) as u64 * self.descriptors_per_block() as u64;
+        let groups = if by_descriptors < by_number as u64 { by_descriptors as u32 } else { by_number };
+        groups * self.blocks_per_group + self.first_data_block()
     }
 
     /// Whether metadata carries CRC-32C checksums.

@@ -26,6 +26,8 @@ pub(super) struct Laying<'a> {
     census: &'a Census<'a>,
     ids: &'a Ids,
     format: Format,
+    /// Time of inodes of our own.
+    epoch: i64,
     geometry: Geometry,
     space: Space,
     inodes: Inodes,
@@ -41,11 +43,12 @@ impl<'a> Laying<'a> {
         let format = geometry.format;
         let elsewhere =
             Elsewhere { values: &census.values, first_inode: census.first_value(), seed: ids.seed };
+        let epoch = ids.epoch.min(latest_time(&format));
         let in_inode = |set: &xattr::Stored| xattr::in_inode(&format, &set.inode, elsewhere);
         let inodes = Inodes {
             format,
             seed: ids.seed,
-            records: records(census, &format, ids.epoch),
+            records: records(census, &format, epoch),
             runs: Vec::new(),
             maps: Vec::new(),
             texts: Vec::new(),
@@ -57,6 +60,7 @@ impl<'a> Laying<'a> {
             census,
             ids,
             format,
+            epoch,
             geometry,
             space,
             inodes,
@@ -294,7 +298,7 @@ impl<'a> Laying<'a> {
         for (number, (value, references)) in (first..).zip(census.values.list.iter().zip(references)) {
             let hash = census.values.hash(number - first, self.ids.seed);
             self.inodes.values.1.push((hash, references));
-            self.inodes.records.push(Record::ours(mode::REGULAR | 0o600, 1, self.ids.epoch));
+            self.inodes.records.push(Record::ours(mode::REGULAR | 0o600, 1, self.epoch));
             let blocks = census.blocks_of_value(value.len());
             self.place_bytes(number, blocks, Bytes::from(value.to_vec()), &"attribute");
         }
@@ -344,7 +348,7 @@ impl<'a> Laying<'a> {
     /// breaks, and what an older file system left on a device could continue it.
     fn journal(&mut self) -> Option<[u32; 17]> {
         let blocks = Some(self.geometry.journal).filter(|&blocks| blocks > 0)?;
-        *self.record(ino::JOURNAL) = Record::ours(mode::REGULAR | 0o600, 1, self.ids.epoch);
+        *self.record(ino::JOURNAL) = Record::ours(mode::REGULAR | 0o600, 1, self.epoch);
         let bytes = superblock::journal(self.ids, &self.format, blocks);
         self.place_bytes(ino::JOURNAL, blocks, Bytes::from(bytes), &"journal");
         let size = u64::from(blocks) * self.format.block();
@@ -360,7 +364,7 @@ impl<'a> Laying<'a> {
     /// The orphan file, behind all other inodes, because only the superblock names it.
     fn orphan_file(&mut self) -> Option<u32> {
         let blocks = Some(self.geometry.orphan_file).filter(|&blocks| blocks > 0)?;
-        self.inodes.records.push(Record::ours(mode::REGULAR | 0o600, 1, self.ids.epoch));
+        self.inodes.records.push(Record::ours(mode::REGULAR | 0o600, 1, self.epoch));
         let number = self.inodes.records.len() as u32;
         let (ids, format) = (self.ids, self.format);
         self.place(number, false, std::iter::once(0..blocks), |extents, _, pieces| {
@@ -385,7 +389,7 @@ impl<'a> Laying<'a> {
             size: superblock::resize_inode_size(&self.format),
             blocks: superblock::resize_blocks(&self.geometry),
             body: Body::Indirect(at),
-            ..Record::ours(mode::REGULAR | 0o600, 1, self.ids.epoch)
+            ..Record::ours(mode::REGULAR | 0o600, 1, self.epoch)
         };
     }
 

@@ -55,7 +55,9 @@ impl Geometry {
         // The bitmap of a group has whole bytes.
         let unit = (8 / per_block).max(1);
         let quarter = u64::from(per_group / 4);
-        let most = (u64::from(8 * format.block_size) / per_block).min(quarter - 2) / unit * unit;
+        let most = (u64::from(8 * format.block_size) / per_block).min(quarter - 2);
+        // Inode numbers have 32 bits.
+        let most = most.min(u64::from(u32::MAX) / (groups * per_block)) / unit * unit;
         let table = wanted.div_ceil(groups * per_block).next_multiple_of(unit).min(most);
         let journal = journal(blocks, options);
         let reserved_gdt = reserved_gdt(blocks, gdt, options).min((quarter - 1).saturating_sub(gdt));
@@ -71,7 +73,7 @@ impl Geometry {
             backups: options.backups,
         };
         let enough = table * groups * per_block >= u64::from(inodes);
-        (gdt < quarter && blocks <= format.most_blocks() && enough).then_some(geometry)
+        (blocks <= format.most_blocks() && enough).then_some(geometry)
     }
 
     /// The same without its size: what all sizes of a plateau share.

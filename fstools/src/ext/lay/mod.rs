@@ -136,8 +136,10 @@ impl Ext {
 
 fn too_large(format: &Format) -> Refusal {
     let most = u64::from(format.most_blocks()) * format.block();
-    let reason = format!("a file system of more than {most} bytes, or with more inodes than its groups hold");
-    refusal(RefusalKind::Limit, "", reason)
+    let reason =
+        format!("no size holds it: at most {most} bytes and 2^32 inodes with blocks of {}", format.block());
+    let refusal = refusal(RefusalKind::Limit, "", reason);
+    if format.block_size < 4096 { refusal.hint("take larger blocks: -b 4096") } else { refusal }
 }
 
 /// Says what would fit, and which directories are the largest.
