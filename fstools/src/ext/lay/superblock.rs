@@ -143,6 +143,9 @@ fn features(sb: &mut Superblock, format: &Format, own: Own) {
     // A file system can be too small for its journal.
     let features = format.features.with(Feature::HAS_JOURNAL, own.journal.is_some());
     let features = features.with(Feature::ORPHAN_FILE, own.orphan_file.is_some());
+    // Inode 7 is a large file of its own, by its size.
+    let large = format.has(Feature::RESIZE_INODE) && resize_inode_size(format) > i32::MAX as u64;
+    let features = features.with(Feature::LARGE_FILE, large || format.has(Feature::LARGE_FILE));
     sb.s_feature_compat = features.compat.into();
     sb.s_feature_incompat = features.incompat.into();
     sb.s_feature_ro_compat = features.ro_compat.into();
