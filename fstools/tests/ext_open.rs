@@ -6,7 +6,7 @@ mod oracle;
 
 use diskwright_formats::fault::{Damage, DamageKind};
 use diskwright_formats::layout::{OneFile, ReadAt};
-use diskwright_fstools::registry::{MOST_DAMAGE, Opened, Row, find};
+use diskwright_fstools::registry::{MOST_DAMAGE, Opened, ROWS, Row, find};
 use diskwright_fstools::tree::{Data, Kind, Tree};
 use oracle::{Image, Numbers, run, tool, try_run};
 use std::collections::{BTreeMap, BTreeSet};
@@ -291,6 +291,50 @@ fn silent_on_what_mke2fs_and_e2fsck_make() {
         if has_xattrs {
             check_made(&opened.tree, true);
         }
+    }
+}
+
+/// Exactly one row takes an image, and damage has the name that blkid has for it.
+#[test]
+fn an_image_has_the_name_that_blkid_gives_it() {
+    const TEST: &str = "an_image_has_the_name_that_blkid_gives_it";
+    let (Some(tools), Some(blkid)) = (tools(TEST), tool(TEST, "blkid", "util-linux")) else { return };
+    for options in [
+        "-t ext2 -b 1024",
+        "-t ext2 -b 4096 -I 128",
+        "-t ext2 -O none",
+        "-t ext2 -O sparse_super2,^resize_inode",
+        "-t ext2 -O extra_isize",
+        "-t ext2 -O uninit_bg",
+        "-t ext3 -b 1024",
+        "-t ext3 -b 4096 -O orphan_file",
+        "-t ext3 -O huge_file",
+        "-t ext3 -O ea_inode",
+        "-t ext3 -O meta_bg,^resize_inode",
+        "-t ext4",
+        "-t ext4 -O ^has_journal",
+        "-t ext4 -O ^extent,^64bit,^flex_bg,^metadata_csum,^huge_file,^dir_nlink,^extra_isize",
+        "-t ext4 -O ^has_journal,^extent,^64bit,^flex_bg,^metadata_csum,^huge_file,^dir_nlink,^extra_isize",
+    ] {
+        let scratch = scratch();
+        let image = scratch.path().join("image");
+        let mut arguments = words("-q -F");
+        arguments.extend(words(options));
+        arguments.extend([image.as_os_str(), "16M".as_ref()]);
+        run(&tools.mke2fs, &arguments);
+        let named = run(&blkid, &[words("-p -s TYPE -o value"), vec![image.as_os_str()]].concat());
+        let mut bytes = fs::read(&image).unwrap();
+        let takers = ROWS.iter().filter(|row| (row.recognise)(&bytes)).count();
+        assert_eq!(takers, 1, "{options}");
+        bytes.truncate(15 << 20);
+        let damage = damages(&bytes).remove(0);
+        assert_eq!(damage.spot.format, named.trim(), "{options}: {damage}");
+        // The magic number is gone, the name is not.
+        bytes[1024 + 0x38] ^= 1;
+        assert_eq!(ROWS.iter().filter(|row| (row.recognise)(&bytes)).count(), 0, "{options}");
+        let takers = ROWS.iter().filter(|row| (row.resembles)(&bytes)).count();
+        let names_it = damages(&bytes)[0].spot.format == named.trim();
+        assert!(options == "-t ext2 -O none" || takers == 1 && names_it, "{options}");
     }
 }
 

@@ -11,7 +11,7 @@ use super::disk::{
     Inode as Stored, JournalSuperblock, Superblock, XattrEntry, XattrHeader, inode_flags,
 };
 use super::open::{
-    Claim, Inode, Object, Scan, Volume, entry_at, has_tail, is_node, per_block, primary, scan,
+    Claim, Inode, Object, Scan, Volume, entry_at, has_tail, is_node, name_of, named, per_block, primary, scan,
 };
 use diskwright_formats::bytes::{escaped, is_zero};
 use diskwright_formats::fault::{Damage, DamageKind, Spot};
@@ -23,17 +23,12 @@ use zerocopy::little_endian::U32;
 
 /// Accounts for every byte of the image. Fails where [`open`](super::open) would.
 pub(super) fn dump(image: &dyn ReadAt, out: &mut dyn fmt::Write) -> Result<(), Damage> {
-    let Scan { volume, claims, inodes, .. } = scan(image)?;
+    let name = name_of(image);
+    let Scan { volume, claims, inodes, .. } = scan(image).map_err(|damage| named(damage, name))?;
     let mut dump = Dump { volume: &volume, inodes: &inodes, lines: Lines::new(out, image.len()) };
     dump.all(&claims.sorted()).map_err(|error| {
         let at = dump.lines.at();
-        Damage::new(
-            DamageKind::Io,
-            Spot::new("ext4", "dump"),
-            at,
-            "a line that is written",
-            error.to_string(),
-        )
+        Damage::new(DamageKind::Io, Spot::new(name, "dump"), at, "a line that is written", error.to_string())
     })
 }
 

@@ -216,21 +216,6 @@ const EXT4: Features = Features {
 };
 
 impl Generation {
-    /// What a file system with these features is called, as `blkid` does: ext4, if an ext3 driver does not know one of
-    /// them; else ext3 with a journal, ext2 without.
-    pub(super) const fn of(features: Features) -> Generation {
-        let incompat = incompat::FILETYPE | incompat::RECOVER | incompat::META_BG;
-        // 4: B-tree directories, which never came.
-        let ro_compat = ro_compat::SPARSE_SUPER | ro_compat::LARGE_FILE | 4;
-        if features.incompat & !incompat != 0 || features.ro_compat & !ro_compat != 0 {
-            Generation::Ext4
-        } else if features.has(Feature::HAS_JOURNAL) {
-            Generation::Ext3
-        } else {
-            Generation::Ext2
-        }
-    }
-
     /// What it has unless somebody asks for something else: what mke2fs 1.47 of Debian 12 makes.
     pub(super) const fn features(self) -> Features {
         match self {

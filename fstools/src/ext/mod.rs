@@ -32,11 +32,7 @@ mod open;
 mod options;
 
 use crate::registry::Row;
-use disk::{SUPERBLOCK_OFFSET, Superblock};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
-use diskwright_formats::layout::ReadAt;
-use format::{Features, Generation};
-use zerocopy::FromBytes;
 
 /// What refusals and damage are named after.
 const NAME: &str = "ext4";
@@ -64,8 +60,8 @@ pub const EXT4: Row = Row {
     options: options::HELP,
     limits: LIMITS,
     configure: lay::ext4,
-    recognise: |image| recognised(image) == Some(Generation::Ext4),
-    resembles: open::resembles,
+    recognise: |image| open::generation(image) == Some("ext4"),
+    resembles: |image| open::resembled(image) == Some("ext4"),
     open: open::open,
     dump: dump::dump,
 };
@@ -76,8 +72,8 @@ pub const EXT3: Row = Row {
     aliases: &[],
     about: "ext2 with a journal, for systems without extents",
     configure: lay::ext3,
-    recognise: |image| recognised(image) == Some(Generation::Ext3),
-    resembles: |_| false,
+    recognise: |image| open::generation(image) == Some("ext3"),
+    resembles: |image| open::resembled(image) == Some("ext3"),
     ..EXT4
 };
 
@@ -86,23 +82,10 @@ pub const EXT2: Row = Row {
     name: "ext2",
     about: "the one without a journal, read by every boot loader",
     configure: lay::ext2,
-    recognise: |image| recognised(image) == Some(Generation::Ext2),
+    recognise: |image| open::generation(image) == Some("ext2"),
+    resembles: |image| open::resembled(image) == Some("ext2"),
     ..EXT3
 };
-
-/// Which of the three an image is.
-fn recognised(image: &dyn ReadAt) -> Option<Generation> {
-    let mut bytes = [0; size_of::<Superblock>()];
-    if !open::recognise(image) || image.read_exact_at(SUPERBLOCK_OFFSET, &mut bytes).is_err() {
-        return None;
-    }
-    let superblock = Superblock::read_from_bytes(&bytes).expect("as many bytes as it has");
-    Some(Generation::of(Features {
-        compat: superblock.s_feature_compat.get(),
-        incompat: superblock.s_feature_incompat.get(),
-        ro_compat: superblock.s_feature_ro_compat.get(),
-    }))
-}
 
 fn refusal(kind: RefusalKind, object: impl Into<String>, reason: impl Into<String>) -> Refusal {
     Refusal::new(kind, Spot::new(NAME, object), reason)

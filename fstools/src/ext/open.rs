@@ -12,6 +12,7 @@ mod blocks;
 mod claims;
 mod directory;
 mod features;
+mod generation;
 mod groups;
 mod hash;
 mod inodes;
@@ -25,12 +26,13 @@ mod xattrs;
 pub(in crate::ext) use claims::Claim;
 pub(in crate::ext) use directory::{Entry, entry_at, has_tail, is_node};
 pub(in crate::ext) use features::names as feature_names;
+pub(in crate::ext) use generation::{generation, name_of, named, resembled};
 pub(in crate::ext) use groups::{Group, per_block, primary};
 pub(in crate::ext) use inodes::Inode;
 pub(in crate::ext) use report::{Object, Report};
 pub(in crate::ext) use volume::Volume;
 
-use super::disk::{MAGIC, Superblock, incompat};
+use super::disk::incompat;
 use crate::registry::{Opened, Usage};
 use crate::tree::{Meta, Time, Tree};
 use claims::Claims;
@@ -39,44 +41,17 @@ use diskwright_formats::layout::ReadAt;
 use inodes::Found;
 use reach::Walk;
 use std::collections::{BTreeMap, BTreeSet};
-use zerocopy::FromBytes;
-
-/// Whether the image has the magic number of an ext file system. The journal of another one has it, too, and is none.
-pub(super) fn recognise(image: &dyn ReadAt) -> bool {
-    const MAGIC_AT: u64 = 1024 + 0x38;
-    const INCOMPAT_AT: u64 = 1024 + 0x60;
-    let (mut magic, mut features) = ([0; 2], [0; 4]);
-    let read = image.read_exact_at(MAGIC_AT, &mut magic).and(image.read_exact_at(INCOMPAT_AT, &mut features));
-    let is_journal = u32::from_le_bytes(features) & incompat::JOURNAL_DEV != 0;
-    read.is_ok() && u16::from_le_bytes(magic) == MAGIC && !is_journal
-}
-
-/// Whether what lies where the superblock does is one in all but its magic number: every field that has few values has
-/// one of them.
-pub(super) fn resembles(image: &dyn ReadAt) -> bool {
-    let mut bytes = [0; size_of::<Superblock>()];
-    if image.read_exact_at(1024, &mut bytes).is_err() {
-        return false;
-    }
-    let it = Superblock::ref_from_bytes(&bytes).expect("as many bytes as it has");
-    let block_size = 1024u64 << it.s_log_block_size.get().min(6);
-    let counted = |per_group: u32| (1..=8 * block_size).contains(&per_group.into());
-    it.s_log_block_size.get() <= 6
-        && it.s_first_data_block.get() == u32::from(block_size == 1024)
-        && counted(it.s_blocks_per_group.get())
-        && counted(it.s_inodes_per_group.get())
-        && it.s_inodes_count.get().is_multiple_of(it.s_inodes_per_group.get())
-        && it.s_rev_level.get() == 1
-        && it.s_first_ino.get() >= 11
-        && it.s_inode_size.get().is_power_of_two()
-        && (128..=block_size).contains(&it.s_inode_size.get().into())
-        && it.s_uuid != [0; 16]
-        && it.s_feature_incompat.get() & incompat::JOURNAL_DEV == 0
-}
 
 /// Reads and checks an image. Fails where there is no superblock to compute with, where it names a feature that this
 /// reader does not know, or where no group descriptor can be read.
 pub(super) fn open(image: &dyn ReadAt) -> Result<Opened, Damage> {
+    let name = name_of(image);
+    let mut opened = read(image).map_err(|damage| named(damage, name))?;
+    opened.damage = opened.damage.into_iter().map(|damage| named(damage, name)).collect();
+    Ok(opened)
+}
+
+fn read(image: &dyn ReadAt) -> Result<Opened, Damage> {
     let Scan { volume, groups, mut claims, inodes, mut tree, mut report } = scan(image)?;
     groups::check_backups(&volume, &groups, &mut report);
     let mut walk = Walk {

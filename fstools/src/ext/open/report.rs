@@ -182,7 +182,7 @@ impl Report {
     }
 }
 
-/// One damage of an ext file system.
+/// One damage of an ext file system; the reader puts the right name of the three in the end.
 pub(in crate::ext) fn damage(
     kind: DamageKind,
     of: Object,
