@@ -70,6 +70,9 @@ pub struct Opened {
     pub label: Vec<u8>,
     /// How full it says it is.
     pub usage: Usage,
+    /// What the next mount will do before anything else, each in a line: a journal to replay, files to delete. It is not
+    /// damage; empty where the file system was unmounted.
+    pub pending: Vec<String>,
     /// Everything that contradicts the format and could be read past. At most [`MOST_DAMAGE`].
     pub damage: Vec<Damage>,
 }

@@ -92,9 +92,14 @@ impl Dump<'_> {
             }),
             Object::Journal(0) => self.journal(claim),
             Object::OrphanFile(block) => self.each_block(claim, |dump, index, bytes| {
-                let used = bytes[..bytes.len() - 8].chunks_exact(4).filter(|word| !is_zero(word)).count();
+                let (numbers, tail) = bytes.split_at(bytes.len() - 8);
+                let numbers = numbers.chunks_exact(4).map(|word| fields::word(word, 0));
+                let used: Vec<String> = numbers.filter(|ino| *ino != 0).map(|ino| ino.to_string()).collect();
+                let (magic, sum) = (fields::word(tail, 0), fields::word(tail, 4));
                 let of = Object::OrphanFile(block + index);
-                dump.lines.put(bytes.len() as u64, of, format_args!("orphans={used}"))
+                let used = used.join(",");
+                let text = format_args!("orphans={used} ob_magic={magic:#x} ob_checksum={sum:#x}");
+                dump.lines.put(bytes.len() as u64, of, text)
             }),
             Object::Mmp => {
                 self.each_block(claim, |dump, _, bytes| dump.lines.put(1024, claim.of, fields::mmp(bytes)))

@@ -18,8 +18,10 @@ mod hash;
 mod inodes;
 mod internal;
 mod reach;
+mod recovery;
 mod report;
 mod resize;
+mod values;
 mod volume;
 mod xattrs;
 
@@ -52,6 +54,8 @@ pub(super) fn open(image: &dyn ReadAt) -> Result<Opened, Damage> {
 }
 
 fn read(image: &dyn ReadAt) -> Result<Opened, Damage> {
+    let replayed = recovery::replay(image);
+    let image = replayed.as_ref().map_or(image, |replayed| replayed);
     let Scan { volume, groups, mut claims, inodes, mut tree, mut report } = scan(image)?;
     groups::check_backups(&volume, &groups, &mut report);
     let mut walk = Walk {
@@ -66,6 +70,10 @@ fn read(image: &dyn ReadAt) -> Result<Opened, Damage> {
     let nodes = walk.run();
     let files = walk.files;
     let claims = claims.sorted();
+    if let Some(replayed) = &replayed {
+        report.pending(replayed.describe());
+        claims::check_moved(&claims, replayed.moved(), &volume, &mut report);
+    }
     claims::check(&claims, &volume, &mut report);
     let used = claims::used(&claims);
     bitmaps::check(&volume, &groups, &used, &inodes, &mut report);
@@ -78,6 +86,7 @@ fn read(image: &dyn ReadAt) -> Result<Opened, Damage> {
         id: uuid::Uuid::from_bytes(volume.superblock.s_uuid).to_string(),
         label: label(&volume),
         usage: usage(&volume),
+        pending: report.take_pending(),
         damage: report.into_damage(&paths),
     })
 }
@@ -104,6 +113,7 @@ pub(in crate::ext) fn scan(image: &dyn ReadAt) -> Result<Scan<'_>, Damage> {
     if volume.incompat(incompat::MMP) && volume.holds(mmp, 1) {
         claims.add(mmp, 1, Object::Mmp);
     }
+    let orphans = recovery::orphans(&volume, &mut report);
     let mut tree = Tree::new(Meta::of_root(0o755, Time::default()));
     let mut found = Found {
         volume: &volume,
@@ -111,6 +121,8 @@ pub(in crate::ext) fn scan(image: &dyn ReadAt) -> Result<Scan<'_>, Damage> {
         report: &mut report,
         tree: &mut tree,
         xattr_blocks: Default::default(),
+        orphans,
+        waiting: Vec::new(),
         inodes: Vec::new(),
     };
     found.read_tables(&groups);

@@ -33,6 +33,7 @@ pub(super) fn open(image: &dyn ReadAt) -> Result<Opened, Damage> {
         id: format!("{:04X}-{:04X}", id >> 16, id & 0xffff),
         label,
         usage: Usage { free, used: shape.len() - free, inodes: None },
+        pending: vec![],
         damage: findings.0,
     })
 }

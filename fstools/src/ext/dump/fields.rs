@@ -154,8 +154,12 @@ pub(super) fn xattr_name(bytes: &[u8]) -> Option<&[u8]> {
 
 pub(super) fn xattr(bytes: &[u8], name: &[u8]) -> String {
     let (entry, _) = XattrEntry::ref_from_prefix(bytes).expect("a name was found behind it");
+    let inum = match entry.e_value_inum.get() {
+        0 => String::new(),
+        inum => format!(" value_inum={inum}"),
+    };
     format!(
-        "index={} name={} value_offs={} value_size={} hash={:#x}",
+        "index={} name={} value_offs={}{inum} value_size={} hash={:#x}",
         entry.e_name_index,
         escaped(name),
         entry.e_value_offs.get(),

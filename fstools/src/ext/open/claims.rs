@@ -83,6 +83,23 @@ pub(super) fn check(claims: &[Claim], volume: &Volume, report: &mut Report) {
     }
 }
 
+/// Reports data of files that a replayed journal replaces (`data=journal`): it is not where the file has it. `claims` are
+/// sorted, and so is `moved`.
+pub(super) fn check_moved(
+    claims: &[Claim],
+    moved: impl Iterator<Item = u64>,
+    volume: &Volume,
+    report: &mut Report,
+) {
+    for block in moved {
+        let after = claims.partition_point(|claim| claim.start <= block);
+        let claim = claims[..after].last().filter(|claim| claim.end() > block);
+        if let Some(claim) = claim.filter(|claim| matches!(claim.of, Object::Data { .. })) {
+            report.unsupported(claim.of, volume.offset(block), "data that lies in the journal");
+        }
+    }
+}
+
 /// The runs of blocks in use, neighbours joined. `claims` are sorted.
 pub(super) fn used(claims: &[Claim]) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = Vec::new();

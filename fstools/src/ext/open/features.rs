@@ -33,13 +33,13 @@ pub(super) const INCOMPAT: &[Feature] = &[
     (incompat::BIT64, "64bit", true),
     (incompat::MMP, "mmp", true),
     (incompat::FLEX_BG, "flex_bg", true),
-    (incompat::EA_INODE, "ea_inode", false),
+    (incompat::EA_INODE, "ea_inode", true),
     (0x1000, "dirdata", false),
     (incompat::CSUM_SEED, "metadata_csum_seed", true),
     (incompat::LARGEDIR, "large_dir", true),
     (incompat::INLINE_DATA, "inline_data", false),
     (incompat::ENCRYPT, "encrypt", false),
-    (incompat::CASEFOLD, "casefold", false),
+    (incompat::CASEFOLD, "casefold", true),
 ];
 
 /// `s_feature_ro_compat`.

@@ -1,17 +1,19 @@
 //! Inodes: every table is read from its start to the last inode that may be in use.
 
 use super::super::disk::{
-    GOOD_OLD_INODE_SIZE, Inode as Stored, compat, decode_time, ino, inode_checksum, inode_flags, inode_seed,
-    mode, ro_compat,
+    GOOD_OLD_INODE_SIZE, Inode as Stored, compat, decode_time, incompat, ino, inode_checksum, inode_flags,
+    inode_seed, mode, ro_compat,
 };
 use super::blocks::{Map, Of, Run, block_map, extents};
 use super::claims::Claims;
 use super::groups::Group;
 use super::report::{Object, Report};
+use super::values::Waiting;
 use super::volume::Volume;
 use super::{resize, xattrs};
 use crate::tree::{Meta, Time, Tree, XattrsId};
 use diskwright_formats::bytes::is_zero;
+use std::collections::BTreeSet;
 use std::mem::offset_of;
 
 /// Tables are read in parts of this many bytes (or an inode, if that is longer).
@@ -60,12 +62,16 @@ pub(in crate::ext) struct Inode {
 }
 
 impl Inode {
-    /// Whether it belongs to the file system itself and has no name.
-    pub(in crate::ext) fn is_internal(&self, volume: &Volume) -> bool {
+    /// Whether no directory may name it: it belongs to the file system itself, holds the value of an
+    /// attribute, or waits to be deleted.
+    pub(super) fn is_nameless(&self, volume: &Volume) -> bool {
         let superblock = &volume.superblock;
         let hidden = [&superblock.s_orphan_file_inum, &superblock.s_prj_quota_inum];
         self.ino != ino::ROOT
-            && (self.ino < volume.first_ino || hidden.iter().any(|hidden| hidden.get() == self.ino))
+            && (self.flags & inode_flags::EA_INODE != 0
+                || self.links == 0
+                || self.ino < volume.first_ino
+                || hidden.iter().any(|hidden| hidden.get() == self.ino))
     }
 }
 
@@ -77,6 +83,10 @@ pub(super) struct Found<'a> {
     /// Holds sets of attributes.
     pub(super) tree: &'a mut Tree,
     pub(super) xattr_blocks: xattrs::Blocks,
+    /// Inodes that wait to be deleted or cut.
+    pub(super) orphans: BTreeSet<u32>,
+    /// Inodes with attributes elsewhere.
+    pub(super) waiting: Vec<Waiting>,
     /// Sorted by number.
     pub(super) inodes: Vec<Inode>,
 }
@@ -92,6 +102,7 @@ impl Found<'_> {
             self.read_table(number, self.volume.offset(table), group.inodes_to_read(self.volume));
         }
         self.xattr_blocks.check(self.volume, self.report);
+        self.complete();
     }
 
     fn read_table(&mut self, group: u32, start: u64, count: u32) {
@@ -125,7 +136,7 @@ impl Found<'_> {
         let seed = inode_seed(self.volume.seed, ino, stored.i_generation.get());
         self.check_sum(ino, bytes, &stored, seed, at);
         let reserved = ino < self.volume.first_ino;
-        if stored.i_links_count.get() == 0 && !reserved {
+        if stored.i_links_count.get() == 0 && !reserved && !self.orphans.contains(&ino) {
             if stored.i_mode.get() != 0 && stored.i_dtime.get() == 0 {
                 let at = at + offset_of!(Stored, i_dtime) as u64;
                 self.report.value(Object::Inode(ino), at, "a time of deletion, or a link", 0);
@@ -179,15 +190,14 @@ impl Examined<'_, '_> {
         let map = self.map();
         let kind = stored.i_mode.get() & mode::TYPE;
         let is_file = kind == mode::REGULAR || self.ino < volume.first_ino && kind != mode::DIRECTORY;
-        let size = match is_file
-            || kind == mode::DIRECTORY && volume.incompat(super::super::disk::incompat::LARGEDIR)
-        {
+        let size = match is_file || kind == mode::DIRECTORY && volume.incompat(incompat::LARGEDIR) {
             true => stored.size(),
             false => stored.i_size_lo.get().into(),
         };
         let shape = self.shape(kind, size, &map);
         self.claim(&shape, &map);
-        self.check_blocks(&map);
+        let (xattrs, far) = self.xattrs();
+        self.check_blocks(&map, far);
         self.check_size(&shape, size, &map);
         let (sec, nsec) = decode_time(stored.i_mtime, stored.i_mtime_extra);
         if nsec >= 1_000_000_000 {
@@ -198,7 +208,7 @@ impl Examined<'_, '_> {
             uid: stored.uid(),
             gid: stored.gid(),
             mtime: Time { sec, nsec: nsec.min(999_999_999) },
-            xattrs: self.xattrs(),
+            xattrs,
         };
         let flags = stored.i_flags.get();
         let links = stored.i_links_count.get();
@@ -211,7 +221,8 @@ impl Examined<'_, '_> {
         let volume = self.found.volume;
         let of = Object::Inode(self.ino);
         let flags = stored.i_flags.get();
-        if stored.i_dtime.get() != 0 && stored.i_links_count.get() > 0 {
+        let is_orphan = self.found.orphans.contains(&self.ino);
+        if stored.i_dtime.get() != 0 && stored.i_links_count.get() > 0 && !is_orphan {
             self.found.report.value(of, at!(self, i_dtime), "no time of deletion with links", stored.i_dtime);
         }
         let room = volume.inode_size - GOOD_OLD_INODE_SIZE;
@@ -224,13 +235,18 @@ impl Examined<'_, '_> {
             (inode_flags::INLINE_DATA, "inline_data"),
             (inode_flags::ENCRYPT, "encrypt"),
             (inode_flags::CASEFOLD, "casefold"),
-            (inode_flags::EA_INODE, "ea_inode"),
         ];
         for (_, name) in strange.iter().filter(|row| flags & row.0 != 0) {
             self.found.report.unsupported(of, at!(self, i_flags), format_args!("inode flag {name}"));
         }
+        let is_value = flags & inode_flags::EA_INODE != 0;
+        let is_regular = stored.i_mode.get() & mode::TYPE == mode::REGULAR;
+        if is_value && !(is_regular && volume.incompat(incompat::EA_INODE)) {
+            let expected = "the value of an attribute in regular inodes only, with ea_inode";
+            self.found.report.value(of, at!(self, i_flags), expected, "ea_inode");
+        }
         let extents = flags & inode_flags::EXTENTS != 0;
-        if extents && !volume.incompat(super::super::disk::incompat::EXTENTS) {
+        if extents && !volume.incompat(incompat::EXTENTS) {
             self.found.report.value(of, at!(self, i_flags), "no extents without the feature", "extents");
         }
         let is_directory = stored.i_mode.get() & mode::TYPE == mode::DIRECTORY;
@@ -365,6 +381,9 @@ impl Examined<'_, '_> {
                 _ if ino == superblock.s_orphan_file_inum.get() => Object::OrphanFile(block),
                 Shape::Directory => Object::Directory { ino, block },
                 Shape::Symlink(_) => Object::Symlink(ino),
+                _ if self.stored.i_flags.get() & inode_flags::EA_INODE != 0 => {
+                    Object::XattrValue { ino, block }
+                }
                 _ if !run.written => Object::Unwritten { ino, block },
                 _ => Object::Data { ino, block },
             };
@@ -372,9 +391,10 @@ impl Examined<'_, '_> {
         }
     }
 
-    fn check_blocks(&mut self, map: &Map) {
+    /// `far`: blocks of values in inodes of their own, which count in every inode that has the attribute.
+    fn check_blocks(&mut self, map: &Map, far: u64) {
         let volume = self.found.volume;
-        let blocks = map.blocks() + u64::from(self.stored.file_acl() != 0);
+        let blocks = map.blocks() + u64::from(self.stored.file_acl() != 0) + far;
         let is_huge = volume.ro_compat(ro_compat::HUGE_FILE);
         let in_blocks = is_huge && self.stored.i_flags.get() & inode_flags::HUGE_FILE != 0;
         let expected = if in_blocks { blocks } else { blocks * (volume.block_size as u64 / 512) };
@@ -391,6 +411,7 @@ impl Examined<'_, '_> {
         let of = Object::Inode(self.ino);
         let last = map.runs.iter().rev().find(|run| run.written).map_or(0, Run::end);
         let at_size = at!(self, i_size_lo);
+        let is_orphan = self.found.orphans.contains(&self.ino);
         let is_verity = self.stored.i_flags.get() & inode_flags::VERITY != 0;
         match shape {
             Shape::Directory => {
@@ -400,7 +421,7 @@ impl Examined<'_, '_> {
                 }
                 self.check_gaps(map);
             }
-            Shape::File if is_verity || self.ino == ino::RESIZE => {}
+            Shape::File if is_verity || is_orphan || self.ino == ino::RESIZE => {}
             Shape::File => {
                 if last > size.div_ceil(block_size) {
                     let expected = format!("more than {} bytes", (last - 1) * block_size);
@@ -437,31 +458,35 @@ impl Examined<'_, '_> {
         }
     }
 
-    fn xattrs(&mut self) -> XattrsId {
+    /// The set of attributes, as far as it is known now, and the blocks of values in inodes of their own.
+    fn xattrs(&mut self) -> (XattrsId, u64) {
         let of = Object::Inode(self.ino);
-        let Found { volume, claims, report, tree, xattr_blocks, .. } = &mut *self.found;
+        let is_value = self.stored.i_flags.get() & inode_flags::EA_INODE != 0;
+        let Found { volume, claims, report, tree, xattr_blocks, waiting, .. } = &mut *self.found;
         let start = GOOD_OLD_INODE_SIZE + usize::from(self.stored.i_extra_isize.get());
         let room = if volume.inode_size > GOOD_OLD_INODE_SIZE { self.bytes.get(start..) } else { None };
         let room = room.unwrap_or_default();
-        let mut attributes = xattrs::in_inode(room, self.at + start as u64, self.ino, report);
-        let block = self.stored.file_acl();
-        if block != 0 {
-            if !volume.holds(block, 1) {
-                report.value(
-                    of,
-                    at!(self, i_file_acl_lo),
-                    format_args!("a block below {}", volume.blocks),
-                    block,
-                );
-            } else {
-                for (name, value) in xattr_blocks.get(volume, block, self.ino, claims, report) {
-                    if attributes.insert(name.clone(), value.clone()).is_some() {
-                        let found = diskwright_formats::bytes::escaped(name);
-                        report.mismatch(of, at!(self, i_file_acl_lo), "every attribute once", found);
-                    }
-                }
+        let own = xattrs::in_inode(volume, room, self.at + start as u64, self.ino, report);
+        let number = self.stored.file_acl();
+        let block = match number {
+            0 => None,
+            number if !volume.holds(number, 1) => {
+                let expected = format!("a block below {}", volume.blocks);
+                report.value(of, at!(self, i_file_acl_lo), expected, number);
+                None
             }
+            number => Some(xattr_blocks.get(volume, number, self.ino, claims, report)),
+        };
+        if is_value && (block.is_some() || !own.near.is_empty() || !own.far.is_empty()) {
+            report.value(of, at!(self, i_file_acl_lo), "no attributes of an attribute's value", "some");
         }
-        if attributes.is_empty() { XattrsId(0) } else { tree.intern(attributes) }
+        let far = own.far.iter().chain(block.into_iter().flat_map(|set| &set.far));
+        let far = far.map(|far| far.size.div_ceil(volume.block_size as u64)).sum();
+        let block = block.map(|_| number);
+        if block.is_none() && own.far.is_empty() {
+            return (if own.near.is_empty() { XattrsId(0) } else { tree.intern(own.near) }, far);
+        }
+        waiting.push(Waiting { ino: self.ino, own, block });
+        (XattrsId(0), far)
     }
 }

@@ -158,7 +158,7 @@ impl Walk<'_> {
     fn child(&mut self, name: &[u8], entry: &Named) -> Option<usize> {
         let child = self.find(entry.ino).filter(|&child| {
             let inode = &self.inodes[child];
-            entry.ino != ino::ROOT && !inode.is_internal(self.volume)
+            entry.ino != ino::ROOT && !inode.is_nameless(self.volume)
         });
         if child.is_none() {
             let found = format!("inode {}: {}", entry.ino, escaped(name));
@@ -228,7 +228,7 @@ impl Walk<'_> {
             let at = inode.at + offset_of!(Stored, i_links_count) as u64;
             let of = Object::Inode(inode.ino);
             let links = reached.links;
-            if inode.is_internal(self.volume) || links > 0 && self.fits(inode, links) {
+            if inode.is_nameless(self.volume) || links > 0 && self.fits(inode, links) {
                 continue;
             }
             if links > 0 {

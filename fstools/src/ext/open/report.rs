@@ -47,6 +47,8 @@ pub(in crate::ext) enum Object {
     OrphanFile(u32),
     /// The block of multiple mount protection.
     Mmp,
+    /// The value of an attribute in an inode of its own, from this of its blocks on.
+    XattrValue { ino: u32, block: u32 },
     /// Data of a file, from this of its blocks on.
     Data { ino: u32, block: u32 },
     /// Blocks that a file has but never wrote; they read as zero.
@@ -78,6 +80,7 @@ impl Display for Object {
             Object::Journal(block) => write!(f, "journal block {block}"),
             Object::OrphanFile(block) => write!(f, "orphan file block {block}"),
             Object::Mmp => f.write_str("mmp block"),
+            Object::XattrValue { ino, block } => write!(f, "inode {ino}/xattr value block {block}"),
             Object::Data { ino, block } => write!(f, "inode {ino}/data block {block}"),
             Object::Unwritten { ino, block } => write!(f, "inode {ino}/unwritten block {block}"),
         }
@@ -95,6 +98,7 @@ impl Object {
             | Object::Symlink(ino)
             | Object::Directory { ino, .. }
             | Object::Index { ino, .. }
+            | Object::XattrValue { ino, .. }
             | Object::Data { ino, .. }
             | Object::Unwritten { ino, .. } => Some(ino),
             _ => None,
@@ -106,6 +110,8 @@ impl Object {
 #[derive(Debug)]
 pub(in crate::ext) struct Report {
     damage: Vec<(Option<Object>, Damage)>,
+    /// What the next mount will do first.
+    pending: Vec<String>,
     /// Bytes of the image.
     len: u64,
 }
@@ -113,7 +119,17 @@ pub(in crate::ext) struct Report {
 impl Report {
     /// Nothing yet, of an image of `len` bytes.
     pub(in crate::ext) fn new(len: u64) -> Report {
-        Report { damage: Vec::new(), len }
+        Report { damage: Vec::new(), pending: Vec::new(), len }
+    }
+
+    /// Notes what the next mount will do first, which is no damage.
+    pub(in crate::ext) fn pending(&mut self, what: String) {
+        self.pending.push(what);
+    }
+
+    /// What the next mount will do first.
+    pub(in crate::ext) fn take_pending(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.pending)
     }
 
     /// Whether nothing more is collected: whoever loops over the image's own numbers stops here.

@@ -1,8 +1,8 @@
 //! The superblock and the geometry that follows from it. Whoever holds a [`Volume`] may compute with its numbers.
 
 use super::super::disk::{
-    CHECKSUM_CRC32C, MAGIC, STATE_ERROR, STATE_VALID, SUPERBLOCK_OFFSET, Superblock, checksum_seed, compat,
-    has_backup, incompat, ro_compat, superblock_checksum,
+    CHECKSUM_CRC32C, GOOD_OLD_INODE_SIZE, MAGIC, STATE_ERROR, STATE_VALID, SUPERBLOCK_OFFSET, Superblock,
+    checksum_seed, compat, has_backup, incompat, ro_compat, superblock_checksum,
 };
 use super::features;
 use super::report::{Object, Report, damage};
@@ -125,8 +125,7 @@ impl<'a> Volume<'a> {
             }
         };
         let state = superblock.s_state.get();
-        let clean = state & STATE_VALID != 0 && state & STATE_ERROR == 0;
-        check(clean, at!(s_state), "a clean file system: 1", state.into());
+        check(state & STATE_ERROR == 0, at!(s_state), "a file system without known errors", state.into());
         let inodes = superblock.s_inodes_count.get();
         let expected = format!("inodes per group times groups: {}", self.inodes());
         check(inodes == self.inodes(), at!(s_inodes_count), &expected, inodes.into());
@@ -149,12 +148,41 @@ impl<'a> Volume<'a> {
             reserve.into(),
         );
         let orphan = superblock.s_last_orphan.get();
-        check(orphan == 0, at!(s_last_orphan), "no orphaned inode", orphan.into());
+        let exists = orphan == 0 || (self.first_ino..=self.inodes()).contains(&orphan);
+        check(exists, at!(s_last_orphan), "an inode that is not reserved", orphan.into());
         let kind = superblock.s_checksum_type;
         let known = !self.has_checksums() || kind == CHECKSUM_CRC32C;
         check(known, at!(s_checksum_type), "crc32c: 1", kind.into());
+        if state & STATE_VALID == 0 {
+            report.pending(format!("s_state {state}: the file system was not unmounted"));
+        }
+        self.check_sizes(report);
         self.check_features(report);
         self.check_length(report);
+    }
+
+    /// What is derived from other sizes.
+    fn check_sizes(&self, report: &mut Report) {
+        let superblock = &self.superblock;
+        let room = self.inode_size - GOOD_OLD_INODE_SIZE;
+        let extra = [
+            (at!(s_min_extra_isize), superblock.s_min_extra_isize.get()),
+            (at!(s_want_extra_isize), superblock.s_want_extra_isize.get()),
+        ];
+        for (at, extra) in extra.into_iter().filter(|(_, extra)| usize::from(*extra) > room) {
+            report.value(Object::Superblock, at, format_args!("at most {room} bytes behind 128"), extra);
+        }
+        if !self.compat(compat::SPARSE_SUPER2) {
+            return;
+        }
+        // None, the first, or two of which the second is later.
+        let [first, second] = superblock.s_backup_bgs.map(|group| group.get());
+        let good = first < self.groups && second < self.groups && (second == 0 || first < second);
+        if !good {
+            let expected = format!("two groups below {} in order, or 0", self.groups);
+            let found = format!("{first} and {second}");
+            report.value(Object::Superblock, at!(s_backup_bgs), expected, found);
+        }
     }
 
     fn check_features(&self, report: &mut Report) {
@@ -180,17 +208,18 @@ impl<'a> Volume<'a> {
                 report.value(Object::Superblock, at, expected, found);
             }
         };
+        let has_journal = compat_set & compat::HAS_JOURNAL != 0;
         check(
-            self.incompat(incompat::RECOVER),
+            self.incompat(incompat::RECOVER) && !has_journal,
             at!(s_feature_incompat),
-            "a journal that was replayed",
-            "needs_recovery: the journal holds changes that are not in place yet",
+            "a journal to recover from",
+            "needs_recovery without has_journal",
         );
         check(
-            ro_set & ro_compat::ORPHAN_PRESENT != 0,
+            ro_set & ro_compat::ORPHAN_PRESENT != 0 && compat_set & compat::ORPHAN_FILE == 0,
             at!(s_feature_ro_compat),
-            "an orphan file that was processed",
-            "orphan_present",
+            "an orphan file with orphan_present",
+            "none",
         );
         check(
             ro_set & ro_compat::GDT_CSUM != 0 && self.has_checksums(),
@@ -230,6 +259,11 @@ impl<'a> Volume<'a> {
                 format_args!("{have} bytes"),
             ));
         }
+    }
+
+    /// Whether it was unmounted. If not, the counts in the superblock are behind; the next mount takes those of the groups.
+    pub(in crate::ext) fn is_clean(&self) -> bool {
+        self.superblock.s_state.get() & STATE_VALID != 0 && !self.incompat(incompat::RECOVER)
     }
 
     /// Bytes of the file system.

@@ -1,8 +1,9 @@
-//! Extended attributes: behind the inode's fields, and in blocks that inodes with equal attributes share.
+//! Extended attributes: behind the inode's fields, and in blocks that inodes with equal attributes share. Values in inodes
+//! of their own are looked up in `values.rs`.
 
 use super::super::disk::{
     ACL_DISK_VERSION, ACL_XATTR_VERSION, XATTR_MAGIC, XATTR_MAX_REFCOUNT, XATTR_PREFIXES, XattrEntry,
-    XattrHeader, xattr_block_checksum,
+    XattrHeader, incompat, xattr_block_checksum,
 };
 use super::claims::Claims;
 use super::report::{Object, Report};
@@ -17,6 +18,7 @@ use zerocopy::little_endian::{U16, U32};
 
 /// Bytes with attributes in them. `value_offs` counts from their start, where entries begin `first` bytes on.
 struct Area<'a> {
+    volume: &'a Volume<'a>,
     bytes: &'a [u8],
     first: usize,
     /// Byte position of the area in the image.
@@ -26,27 +28,57 @@ struct Area<'a> {
     is_block: bool,
 }
 
+/// The attributes of an inode or a block.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Set {
+    /// Those whose value lies beside them.
+    pub(super) near: Xattrs,
+    /// Those whose value lies in an inode.
+    pub(super) far: Vec<Far>,
+}
+
+/// An attribute whose value lies in an inode of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Far {
+    /// Its whole name.
+    pub(super) name: Vec<u8>,
+    /// The part of it that is stored.
+    stored: Vec<u8>,
+    /// `e_value_inum`.
+    pub(super) ino: u32,
+    /// `e_value_size`.
+    pub(super) size: u64,
+    /// `e_hash`.
+    hash: u32,
+    /// Whether the value has another form on disk than in the system call.
+    pub(super) is_acl: bool,
+    /// The structure that refers to it, and the entry's byte position.
+    pub(super) of: Object,
+    pub(super) at: u64,
+}
+
 /// The attributes of an area, and the hash of all entries.
 #[derive(Debug, Default)]
 struct Read {
-    attributes: Xattrs,
+    set: Set,
     hash: u32,
 }
 
 /// Attributes that are kept in an inode: `bytes` follow its fields, at byte `at` of the image.
-pub(super) fn in_inode(bytes: &[u8], at: u64, ino: u32, report: &mut Report) -> Xattrs {
+pub(super) fn in_inode(volume: &Volume, bytes: &[u8], at: u64, ino: u32, report: &mut Report) -> Set {
     let magic = U32::read_from_prefix(bytes).map_or(0, |(magic, _)| magic.get());
     if magic != XATTR_MAGIC {
-        return Xattrs::new();
+        return Set::default();
     }
-    let area = Area { bytes: &bytes[4..], first: 0, at: at + 4, of: Object::Inode(ino), is_block: false };
-    area.read(report).attributes
+    let of = Object::Inode(ino);
+    let area = Area { volume, bytes: &bytes[4..], first: 0, at: at + 4, of, is_block: false };
+    area.read(report).set
 }
 
 /// A block of attributes.
 #[derive(Debug)]
 pub(super) struct Shared {
-    attributes: Xattrs,
+    set: Set,
     stored: u32,
     counted: u32,
     ino: u32,
@@ -65,17 +97,27 @@ impl Blocks {
         ino: u32,
         claims: &mut Claims,
         report: &mut Report,
-    ) -> &Xattrs {
+    ) -> &Set {
         let shared = self.0.entry(block).or_insert_with(|| {
             claims.add(block, 1, Object::XattrBlock(ino));
-            let (attributes, stored) = match claims.first_visit(block) {
+            let (set, stored) = match claims.first_visit(block) {
                 true => read_block(volume, block, ino, report),
                 false => Default::default(),
             };
-            Shared { attributes, stored, counted: 0, ino }
+            Shared { set, stored, counted: 0, ino }
         });
         shared.counted += 1;
-        &shared.attributes
+        &shared.set
+    }
+
+    /// The attributes in a block that an inode asked for.
+    pub(super) fn set(&self, block: u64) -> Option<&Set> {
+        self.0.get(&block).map(|shared| &shared.set)
+    }
+
+    /// Those of all blocks.
+    pub(super) fn sets(&self) -> impl Iterator<Item = &Set> {
+        self.0.values().map(|shared| &shared.set)
     }
 
     /// Compares how many inodes were said to use a block with those that do.
@@ -89,7 +131,7 @@ impl Blocks {
 }
 
 /// Attributes and reference count.
-fn read_block(volume: &Volume, block: u64, ino: u32, report: &mut Report) -> (Xattrs, u32) {
+fn read_block(volume: &Volume, block: u64, ino: u32, report: &mut Report) -> (Set, u32) {
     let (of, at) = (Object::XattrBlock(ino), volume.offset(block));
     let bytes = match volume.read_block(block, of) {
         Ok(bytes) => bytes,
@@ -117,14 +159,14 @@ fn read_block(volume: &Volume, block: u64, ino: u32, report: &mut Report) -> (Xa
         let computed = xattr_block_checksum(volume.seed, block, &bytes);
         report.checksum(of, at, computed, header.h_checksum.get());
     }
-    let area = Area { bytes: &bytes, first: size_of::<XattrHeader>(), at, of, is_block: true };
-    let Read { attributes, hash } = area.read(report);
+    let area = Area { volume, bytes: &bytes, first: size_of::<XattrHeader>(), at, of, is_block: true };
+    let Read { set, hash } = area.read(report);
     // libext2fs leaves it 0: a block that the kernel does not share.
     if header.h_hash.get() != 0 {
         let at = at + offset_of!(XattrHeader, h_hash) as u64;
         report.checksum(of, at, hash, header.h_hash.get());
     }
-    (attributes, count)
+    (set, count)
 }
 
 impl Area<'_> {
@@ -157,9 +199,14 @@ impl Area<'_> {
                 report.value(self.of, self.at + at as u64, "attributes in order", escaped(name));
             }
             before = Some(key);
-            if let Some(value) = self.value(&entry, at, report) {
+            let whole = self.whole_name(&entry, name, at, report);
+            if entry.e_value_inum.get() != 0 {
+                read.set.far.extend(self.far(&entry, name, whole, at, report));
+            } else if let Some(value) = self.value(&entry, at, report) {
                 self.check_hash(&entry, name, &value, at, report);
-                self.keep(&entry, name, &value, at, &mut read.attributes, report);
+                if let Some(whole) = whole {
+                    self.keep(&entry, whole, &value, at, &mut read.set.near, report);
+                }
                 values.push(value);
             }
             has_zero_hash |= entry.e_hash.get() == 0;
@@ -190,12 +237,40 @@ impl Area<'_> {
         entry
     }
 
-    /// Where the value lies.
-    fn value(&self, entry: &XattrEntry, at: usize, report: &mut Report) -> Option<Range<usize>> {
-        if entry.e_value_inum.get() != 0 {
-            report.unsupported(self.of, self.at + at as u64 + 4, "a value in an inode of its own");
+    /// An attribute whose value lies in an inode.
+    fn far(
+        &self,
+        entry: &XattrEntry,
+        name: &[u8],
+        whole: Option<Vec<u8>>,
+        at: usize,
+        report: &mut Report,
+    ) -> Option<Far> {
+        let at = self.at + at as u64;
+        let ino = entry.e_value_inum.get();
+        if !self.volume.incompat(incompat::EA_INODE) {
+            report.value(
+                self.of,
+                at + 4,
+                "no value in an inode without ea_inode",
+                format_args!("inode {ino}"),
+            );
             return None;
         }
+        Some(Far {
+            name: whole?,
+            stored: name.to_vec(),
+            ino,
+            size: entry.e_value_size.get().into(),
+            hash: entry.e_hash.get(),
+            is_acl: is_acl(entry.e_name_index),
+            of: self.of,
+            at,
+        })
+    }
+
+    /// Where the value lies.
+    fn value(&self, entry: &XattrEntry, at: usize, report: &mut Report) -> Option<Range<usize>> {
         let size = entry.e_value_size.get() as usize;
         let start = if size == 0 { 0 } else { usize::from(entry.e_value_offs.get()) };
         let end = start.checked_add(size).filter(|&end| end <= self.bytes.len());
@@ -226,36 +301,44 @@ impl Area<'_> {
         report.checksum(self.of, self.at + at as u64 + 12, computed, stored);
     }
 
+    /// The name with what its index stands for.
+    fn whole_name(&self, entry: &XattrEntry, name: &[u8], at: usize, report: &mut Report) -> Option<Vec<u8>> {
+        let at = self.at + at as u64;
+        let index = entry.e_name_index;
+        let prefix = XATTR_PREFIXES.iter().find(|row| row.0 == index).map(|row| row.1);
+        let Some(prefix) = prefix else {
+            report.value(self.of, at + 1, "a known name index", index);
+            return None;
+        };
+        let is_whole = is_acl(index) || index == 8;
+        if is_whole != name.is_empty() || name.contains(&0) {
+            report.value(self.of, at, "a name that fits its index", escaped(name));
+            return None;
+        }
+        Some([prefix, name].concat())
+    }
+
     fn keep(
         &self,
         entry: &XattrEntry,
-        name: &[u8],
+        whole: Vec<u8>,
         value: &Range<usize>,
         at: usize,
         into: &mut Xattrs,
         report: &mut Report,
     ) {
-        let at = self.at + at as u64;
-        let index = entry.e_name_index;
-        let prefix = XATTR_PREFIXES.iter().find(|row| row.0 == index).map(|row| row.1);
-        let Some(prefix) = prefix else {
-            return report.value(self.of, at + 1, "a known name index", index);
-        };
-        let whole = matches!(index, 2 | 3 | 8);
-        if whole != name.is_empty() || name.contains(&0) {
-            return report.value(self.of, at, "a name that fits its index", escaped(name));
-        }
         let bytes = &self.bytes[value.clone()];
-        let value = match index {
-            2 | 3 => acl(bytes).unwrap_or_else(|| {
+        let value = match is_acl(entry.e_name_index) {
+            true => acl(bytes).unwrap_or_else(|| {
                 report.value(self.of, self.at + value.start as u64, "an access control list", "other bytes");
                 bytes.to_vec()
             }),
-            _ => bytes.to_vec(),
+            false => bytes.to_vec(),
         };
-        if into.insert([prefix, name].concat(), value).is_some() {
-            report.value(self.of, at, "every name once", escaped(name));
+        if into.contains_key(&whole) {
+            report.value(self.of, self.at + at as u64, "every name once", escaped(&whole));
         }
+        into.insert(whole, value);
     }
 
     /// Values lie behind the entries (`end` is the byte behind their terminator) and share no byte.
@@ -273,6 +356,20 @@ impl Area<'_> {
     }
 }
 
+fn is_acl(index: u8) -> bool {
+    matches!(index, 2 | 3)
+}
+
+/// The hash of an entry whose value lies in an inode is over the name and the hash of the value; there is no such entry
+/// without one.
+pub(super) fn check_far_hash(far: &Far, hash: u32, report: &mut Report) {
+    let computed = entry_hash(&far.stored, &hash.to_le_bytes(), |byte| byte.into());
+    let signed = entry_hash(&far.stored, &hash.to_le_bytes(), |byte| byte as i8 as u32);
+    if far.hash != signed {
+        report.checksum(far.of, far.at + 12, computed, far.hash);
+    }
+}
+
 /// `e_hash`: over the name and the words of the value.
 fn entry_hash(name: &[u8], value: &[u8], char: fn(u8) -> u32) -> u32 {
     let over_name = name.iter().fold(0u32, |hash, &byte| hash.rotate_left(5) ^ char(byte));
@@ -285,7 +382,7 @@ fn entry_hash(name: &[u8], value: &[u8], char: fn(u8) -> u32) -> u32 {
 
 /// An access control list in the form of the system call, from the form on disk: there only entries of named users and
 /// groups have an id.
-fn acl(disk: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn acl(disk: &[u8]) -> Option<Vec<u8>> {
     const NAMED: [u16; 2] = [0x02, 0x08];
     const UNNAMED: [u16; 4] = [0x01, 0x04, 0x10, 0x20];
     let (version, mut rest) = U32::read_from_prefix(disk).ok()?;
