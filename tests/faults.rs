@@ -755,7 +755,7 @@ const FAULTS: &[Fault] = &[
         |i| i.superblock(0x10, &(i.u32(1024 + 0x10) as u32 + 1).to_le_bytes()),
         "ext4: superblock",
     ),
-    ("not unmounted", &[Root, Ext], |i| i.superblock(0x3A, &[0]), "ext4: superblock"),
+    ("errors were found", &[Root, Ext], |i| i.superblock(0x3A, &[3]), "ext4: superblock"),
     ("free blocks of a group", &[Root, Ext], |i| i.group(0, 0x0C, &[9, 9]), "ext4: group 0/descriptor"),
     ("free inodes of a group", &[Root, Ext], |i| i.group(0, 0x0E, &[9, 9]), "ext4: group 0/descriptor"),
     ("directories of a group", &[Root, Ext], |i| i.group(0, 0x10, &[99]), "ext4: group 0/descriptor"),
@@ -1040,6 +1040,20 @@ fn each_planted_fault_is_named_with_its_place() {
         layers.map(|layer| layer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).concat()
     });
     assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+/// What the next mount will do first is said, and is no damage.
+#[test]
+fn a_disk_that_was_not_unmounted_is_undamaged() {
+    let at = tempfile::tempdir().unwrap();
+    let mut image = Image::open(make(at.path(), Root), Root);
+    image.superblock(0x3A, &[0]);
+    let checked = diskwright(["check".as_ref(), image.path.as_os_str()]).ends(0);
+    let said = "partition 2 (p.lxroot): ext4: s_state 0: the file system was not unmounted";
+    assert!(checked.stdout.contains(": undamaged, but was not unmounted: raw, gpt"), "{}", checked.stdout);
+    assert!(checked.stdout.contains(said) && !checked.stdout.contains("clean"), "{}", checked.stdout);
+    let shown = diskwright(["inspect".as_ref(), image.path.as_os_str()]).ends(0);
+    assert!(shown.stdout.contains("not unmounted: partition 2 (p.lxroot): s_state 0"), "{}", shown.stdout);
 }
 
 /// Disks of other programs: mke2fs's words, mkfs.fat's words, qemu-img's words.

@@ -18,10 +18,13 @@ struct Verdicts {
 #[derive(Serialize)]
 struct Verdict {
     image: String,
+    /// No damage, and nothing pending.
     clean: bool,
     layers: Vec<String>,
     /// What holds nothing that is known here, and so was not checked.
     unchecked: Vec<String>,
+    /// What the next mount will do first: the image is not damaged, but it was not unmounted.
+    pending: Vec<String>,
     damage: Vec<Line>,
 }
 
@@ -37,7 +40,7 @@ struct Line {
 /// Checks every image; fails when one is damaged, after all have been looked at.
 pub(super) fn check(args: &Check, voice: Voice) -> Result<(), Failure> {
     let images = args.images.iter().map(|path| verdict(path)).collect::<Result<Vec<_>, _>>()?;
-    let damaged = images.iter().filter(|image| !image.clean).count();
+    let damaged = images.iter().filter(|image| !image.damage.is_empty()).count();
     let text = images.iter().map(describe).collect::<String>();
     voice.result(&Verdicts { schema: 1, images }, &text)?;
     match damaged {
@@ -49,12 +52,13 @@ pub(super) fn check(args: &Check, voice: Voice) -> Result<(), Failure> {
 fn verdict(path: &Path) -> Result<Verdict, Failure> {
     let file = ImageFile::open(path)?;
     let image = path.display().to_string();
-    let (layers, unchecked, faults) = match inspect(&file) {
-        Ok(inspected) => (layers(&inspected), unchecked(&inspected), inspected.faults),
-        Err(damage) => (vec![], vec![], vec![Fault { within: "file".to_owned(), damage }]),
+    let (layers, unchecked, pending, faults) = match inspect(&file) {
+        Ok(inspected) => (layers(&inspected), unchecked(&inspected), pending(&inspected), inspected.faults),
+        Err(damage) => (vec![], vec![], vec![], vec![Fault { within: "file".to_owned(), damage }]),
     };
     let damage: Vec<Line> = faults.into_iter().map(line).collect();
-    Ok(Verdict { image, clean: damage.is_empty(), layers, unchecked, damage })
+    let clean = damage.is_empty() && pending.is_empty();
+    Ok(Verdict { image, clean, layers, unchecked, pending, damage })
 }
 
 fn layers(inspected: &Inspected) -> Vec<String> {
@@ -71,20 +75,32 @@ fn unchecked(inspected: &Inspected) -> Vec<String> {
     unknown.map(|volume| volume.within.clone()).collect()
 }
 
+fn pending(inspected: &Inspected) -> Vec<String> {
+    let volumes = inspected.volumes.iter().filter_map(|volume| Some((volume, volume.found.as_ref()?)));
+    let lines = volumes.flat_map(|(volume, (row, opened))| {
+        opened.pending.iter().map(move |line| format!("{}: {}: {line}", volume.within, row.name))
+    });
+    lines.collect()
+}
+
 fn line(fault: Fault) -> Line {
     let Fault { within, damage: Damage { spot, offset, expected, found, .. } } = fault;
     Line { within, structure: spot.to_string(), offset, expected, found }
 }
 
 fn describe(verdict: &Verdict) -> String {
-    let Verdict { image, clean, layers, unchecked, damage } = verdict;
-    let mut text = match clean {
-        true => format!("{image}: clean: {}\n", layers.join(", ")),
+    let Verdict { image, clean, layers, unchecked, pending, damage } = verdict;
+    let mut text = match damage.is_empty() {
+        true if *clean => format!("{image}: clean: {}\n", layers.join(", ")),
+        true => format!("{image}: undamaged, but was not unmounted: {}\n", layers.join(", ")),
         false if damage.len() == 1 => format!("{image}: 1 fault\n"),
         false => format!("{image}: {} faults\n", damage.len()),
     };
     if !unchecked.is_empty() {
         let _ = writeln!(text, "  not checked, no known file system: {}", unchecked.join(", "));
+    }
+    for line in pending {
+        let _ = writeln!(text, "  {line}");
     }
     for Line { within, structure, offset, expected, found } in damage {
         let _ =

@@ -59,6 +59,9 @@ struct Filesystem {
     used: u64,
     free: u64,
     files: usize,
+    /// What the next mount will do first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pending: Vec<String>,
 }
 
 /// Shows an image.
@@ -110,6 +113,7 @@ fn found(volume: &Volume) -> Found {
         used: opened.usage.used,
         free: opened.usage.free,
         files: opened.tree.nodes(),
+        pending: opened.pending.clone(),
     });
     Found { within: volume.within.clone(), partition, filesystem }
 }
@@ -141,6 +145,11 @@ fn text(report: &Report) -> String {
     ];
     let rows: Vec<Vec<String>> = report.volumes.iter().map(row).collect();
     text += &table(&head, &rows);
+    for volume in &report.volumes {
+        for line in volume.filesystem.iter().flat_map(|it| &it.pending) {
+            let _ = writeln!(text, "not unmounted: {}: {line}", volume.within);
+        }
+    }
     if report.faults > 0 {
         let _ = writeln!(text, "{} faults: see diskwright check {}", report.faults, report.image);
     }
