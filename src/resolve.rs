@@ -86,10 +86,9 @@ impl Resolved {
             _ => plan.parts.iter().find(of_part)?.role.as_str(),
         };
         let (_, span) = self.spans.iter().find(|(name, _)| name == role)?;
-        let source = &self.warnings.source;
-        let problem = source.error("refused", span.clone(), refusal.to_string());
+        let problem = span.error("refused", refusal.to_string());
         let problem = Diagnostic { hint: refusal.hint.clone(), ..problem };
-        Some(Diagnostics::new(source.clone(), vec![problem]))
+        Some(Diagnostics::new(vec![problem]))
     }
 }
 
@@ -137,7 +136,7 @@ pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError>
     let version = applying.iter().find_map(|one| one.version.clone());
     if version.is_none() {
         let message = "no version in the preferences that are selected";
-        problems.push(model.source.error("missing-element", model.span.clone(), message));
+        problems.push(model.span.error("missing-element", message));
     }
     let chosen = select(model, &applying, choice, &mut problems)?;
     if let Some(chosen) = chosen {
@@ -145,14 +144,14 @@ pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError>
     }
     let target = match chosen {
         Some(Type { kind: Some(Kind::Disk(disk)), span, .. }) => {
-            disk_target(model, disk, span, choice, &mut problems)?
+            disk_target(disk, span, choice, &mut problems)?
         }
         Some(Type { kind: Some(Kind::Filesystem { name, options, size }), .. }) => {
             Some(bare_target(name, options, *size, choice)?)
         }
         _ => None,
     };
-    let diagnostics = Diagnostics::new(model.source.clone(), problems);
+    let diagnostics = Diagnostics::new(problems);
     let Some(target) = target.filter(|_| !diagnostics.stop()) else {
         return Err(ResolveError::Refused(diagnostics));
     };
@@ -219,7 +218,7 @@ fn select<'a>(
         if types[..at].iter().any(|other| other.image == one.image) {
             let message = format!("a second type with image=\"{}\" in what is selected", one.image);
             let hint = "select one of them with profiles";
-            problems.push(model.source.error("duplicate", one.span.clone(), message).hint(hint));
+            problems.push(one.span.error("duplicate", message).hint(hint));
         }
     }
     if let Some(asked) = &choice.image_type {
@@ -236,7 +235,7 @@ fn select<'a>(
     if primary.is_none() {
         let message = "no type in the preferences that are selected";
         let hint = "types may hide behind profiles: --profile NAME";
-        problems.push(model.source.error("missing-element", model.span.clone(), message).hint(hint));
+        problems.push(model.span.error("missing-element", message).hint(hint));
     }
     Ok(primary)
 }
@@ -275,13 +274,12 @@ fn mkfs(option: &str, name: &str, options: Vec<String>) -> Result<Mkfs, ResolveE
 
 /// A disk; `None` where a problem was added.
 fn disk_target(
-    model: &Model,
     disk: &DiskType,
     span: &Span,
     choice: &Choice,
     problems: &mut Vec<Diagnostic>,
 ) -> Result<Option<Target>, ResolveError> {
-    let Some(loader) = open_questions(model, disk, span, choice, problems) else { return Ok(None) };
+    let Some(loader) = open_questions(disk, span, choice, problems) else { return Ok(None) };
     let Some(filesystem) = choice.filesystem.clone().or(disk.filesystem.clone()) else { return Ok(None) };
     let label = choice.label.as_deref().or(disk.label.as_deref()).unwrap_or("ROOT");
     let options = disk.options.iter().cloned().chain(label_options(&filesystem, label)).collect();
@@ -309,27 +307,25 @@ fn disk_target(
 
 /// What the description left open and the machine or KIWI's defaults decide against us.
 fn open_questions(
-    model: &Model,
     disk: &DiskType,
     span: &Span,
     choice: &Choice,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Loader> {
-    let source = &model.source;
     let before = problems.len();
     if !disk.uefi && matches!(choice.arch, Arch::X86_64 | Arch::Ix86) {
         let message = format!(
             "type without the attribute firmware: on {} KIWI then takes \"bios\", which is not supported yet",
             choice.arch
         );
-        let problem = source.error("unsupported", span.clone(), message).hint("add firmware=\"uefi\"");
+        let problem = span.error("unsupported", message).hint("add firmware=\"uefi\"");
         problems.push(problem);
     }
     if disk.loader.is_none() {
         let message =
             "type without the element bootloader: KIWI then takes \"grub2\", which is not supported yet";
         let hint = "add <bootloader name=\"systemd_boot\"/>, or name=\"custom\", which installs nothing";
-        problems.push(source.error("unsupported", span.clone(), message).hint(hint));
+        problems.push(span.error("unsupported", message).hint(hint));
     }
     disk.loader.filter(|_| problems.len() == before)
 }

@@ -293,14 +293,28 @@ fn the_top_of_a_description_is_checked() {
           `_`, `-` or `.`, the first one no `.`",
         ),
         (
-            "<image schemaversion=\"6.8\" name=\"t\">",
-            "d.xml:1:23: error: schemaversion before 7.4 is not supported: 6.8\n  \
+            "<image schemaversion=\"5.9\" name=\"t\">",
+            "d.xml:1:23: error: schemaversion before 6.0 is not supported: 5.9\n  \
           upgrade the description with an older KIWI first",
         ),
         (
+            "<image schemaversion=\"7.7\" name=\"t\">",
+            "d.xml:1:23: error: there was no such schemaversion: 7.7\n  6.0 to 6.9, 7.0 to 7.6, 8.0 to 8.5",
+        ),
+        (
+            "<image schemaversion=\"9.0\" name=\"t\">",
+            "d.xml:1:23: error: schemaversion is newer than 8.5, the last that is known: 9.0\n  schemaversion=\"8.5\", if \
+          nothing newer is used",
+        ),
+        ("<image schemaversion=\"+8.5\" name=\"t\">", "d.xml:1:23: error: schemaversion is no version: +8.5"),
+        (
             "<image schemaversion=\"8.5\" name=\"t\"><include from=\"x.xml\"/>",
-            "d.xml:1:37: error: element include is not \
-          supported yet: including another file",
+            "d.xml:1:52: error: what is included cannot be read: there are no other files here\n  file:///PATH is \
+          absolute; this://PATH and a path without / in front start at the description",
+        ),
+        (
+            "<image schemaversion=\"8.5\" name=\"t\"><include/>",
+            "d.xml:1:37: error: <include> lacks the attribute from",
         ),
         (
             "<image schemaversion=\"8.5\" name=\"t\"><description type=\"boot\"/>",
@@ -508,7 +522,7 @@ proptest! {
             },
         };
         for one in &diagnostics.list {
-            prop_assert!(one.span.start <= one.span.end && one.span.end <= diagnostics.source.text.len(), "{one}");
+            prop_assert!(one.span.start <= one.span.end && one.span.end <= one.source.text.len(), "{one}");
         }
         prop_assert!(diagnostics.list.is_empty() || !diagnostics.render(false).is_empty());
     }

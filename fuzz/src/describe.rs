@@ -5,7 +5,7 @@ use super::seed;
 use arbitrary::{Result, Unstructured};
 use diskwright::compose::compose;
 use diskwright::describe::Diagnostics;
-use diskwright::describe::kiwi::parse;
+use diskwright::describe::kiwi::parse_with;
 use diskwright::inspect::inspect;
 use diskwright::model::{Arch, Model};
 use diskwright::plan::{fit, plan};
@@ -20,11 +20,20 @@ const LONGEST: u64 = 1 << 36;
 /// `describe`: see `fuzz_targets/describe.rs`.
 pub fn kiwi(data: &[u8]) {
     let Some((&selector, rest)) = data.split_first() else { return };
-    let text = match selector {
-        0 => rest.to_vec(),
-        _ => description(&mut Unstructured::new(rest)).unwrap_or_default().into_bytes(),
+    let (file, text) = match selector {
+        0 => ("config.xml", rest.to_vec()),
+        2 => ("config.yaml", rest.to_vec()),
+        3 => ("config.json", rest.to_vec()),
+        4 => ("config.toml", rest.to_vec()),
+        5 => {
+            // Out of values, there is nothing to compare.
+            let _ = super::forms::agree(&mut Unstructured::new(rest));
+            return;
+        }
+        _ => ("config.xml", description(&mut Unstructured::new(rest)).unwrap_or_default().into_bytes()),
     };
-    match parse("config.xml", text) {
+    // Whatever is included is this very file.
+    match parse_with(file, text.clone(), &|_| Ok(text.clone())) {
         Ok(model) => [Arch::X86_64, Arch::Aarch64].into_iter().for_each(|arch| assert_model(&model, arch)),
         Err(diagnostics) => assert_said(&diagnostics),
     }

@@ -4,6 +4,7 @@
 
 pub mod describe;
 pub mod files;
+pub mod forms;
 pub mod image;
 pub mod lay;
 pub mod open;

@@ -171,7 +171,19 @@ pub fn inputs(target: &str) -> Vec<Vec<u8>> {
     if target == "describe" {
         let example = include_bytes!("../../examples/first/config.xml");
         let written = (0..24).map(|n| [vec![1], noise(n, 200)].concat());
-        return std::iter::once([&[0], &example[..]].concat()).chain(written).collect();
+        let forms = (0..24).map(|n| [vec![5], noise(n + 50, 600)].concat());
+        let other: [&[u8]; 4] = [
+            b"\x02image:\n  \"@schemaversion\": \"7.4\"\n  \"@name\": &n x\n  preferences:\n    - version: 1.10\n      type: {<<: *n, \"@image\": oem}\n",
+            b"\x03{\"image\": {\"@name\": \"x\", \"preferences\": [{\"version\": 1.0, \"type\": {\"@image\": \"ext4\"}}]}}",
+            b"\x04[image]\n\"@name\" = \"x\"\n[[image.preferences]]\nversion = 1.0\ntype = {\"@image\" = 'ext4'}\n",
+            b"\x00<image schemaversion=\"6.0\" name=\"a\"><include from=\"b\"/><extension><x:y xmlns:x=\"z\"/></extension></image>",
+        ];
+        let other = other.map(<[u8]>::to_vec);
+        return std::iter::once([&[0], &example[..]].concat())
+            .chain(written)
+            .chain(forms)
+            .chain(other)
+            .collect();
     }
     if target == "survey_tar" {
         let archive = |n| super::survey::archive(&mut Unstructured::new(&noise(n, 2000))).unwrap_or_default();

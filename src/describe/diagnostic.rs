@@ -6,8 +6,14 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A range of bytes in a description.
-pub type Span = Range<usize>;
+/// A range of bytes in a file of a description.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// The file.
+    pub source: Arc<SourceText>,
+    /// Bytes of its text.
+    pub range: Range<usize>,
+}
 
 /// Whether it stops the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -20,30 +26,31 @@ pub enum Severity {
 }
 
 /// One thing about a description.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Whether it stops the work.
     pub severity: Severity,
     /// Stable and short, to match on: `unsupported`, `unknown-attribute`.
     pub code: &'static str,
-    /// The file, as the user named it.
-    pub file: String,
     /// From 1.
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
     /// In bytes of the file.
-    pub span: Span,
+    pub span: Range<usize>,
     /// Lower case, no full stop, values after a colon.
     pub message: String,
     /// What to change.
     pub hint: Option<String>,
+    /// The file: what the span points into.
+    pub source: Arc<SourceText>,
 }
 
 /// `FILE:LINE:COLUMN: error: MESSAGE`
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Diagnostic { file, line, column, message, .. } = self;
+        let Diagnostic { line, column, message, source, .. } = self;
+        let file = &source.file;
         let severity = match self.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
@@ -61,30 +68,45 @@ pub struct SourceText {
     pub text: String,
 }
 
-impl SourceText {
-    /// An error at `span`.
-    pub fn error(&self, code: &'static str, span: Span, message: impl Into<String>) -> Diagnostic {
-        self.diagnostic(Severity::Error, code, span, message.into())
+impl Span {
+    /// An error here.
+    pub fn error(&self, code: &'static str, message: impl Into<String>) -> Diagnostic {
+        self.diagnostic(Severity::Error, code, message.into())
     }
 
-    /// A warning at `span`.
-    pub fn warning(&self, code: &'static str, span: Span, message: impl Into<String>) -> Diagnostic {
-        self.diagnostic(Severity::Warning, code, span, message.into())
+    /// A warning here.
+    pub fn warning(&self, code: &'static str, message: impl Into<String>) -> Diagnostic {
+        self.diagnostic(Severity::Warning, code, message.into())
     }
 
-    fn diagnostic(&self, severity: Severity, code: &'static str, span: Span, message: String) -> Diagnostic {
-        let before = self.text.get(..span.start).unwrap_or(&self.text);
+    /// Line and column, both from 1; the column in characters.
+    pub fn position(&self) -> (usize, usize) {
+        let text = &self.source.text;
+        let before = text.get(..self.range.start).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
+        (line, before[line_start..].chars().count() + 1)
+    }
+
+    fn diagnostic(&self, severity: Severity, code: &'static str, message: String) -> Diagnostic {
+        let (line, column) = self.position();
         Diagnostic {
             severity,
             code,
-            file: self.file.clone(),
-            line: before.bytes().filter(|&byte| byte == b'\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            span,
+            line,
+            column,
+            span: self.range.clone(),
             message: printable(&message),
             hint: None,
+            source: self.source.clone(),
         }
+    }
+}
+
+/// `FILE:LINE`
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.source.file, self.position().0)
     }
 }
 
@@ -105,23 +127,30 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
-/// All that is wrong with a description, in the order of its text, and the text itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// All that is wrong with a description, in the order of its text; what it includes comes behind it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostics {
-    /// What the spans point into.
-    pub source: Arc<SourceText>,
     /// Errors and warnings.
     pub list: Vec<Diagnostic>,
 }
 
 impl Diagnostics {
     /// Sorted by place; what is said twice is said once.
-    pub fn new(source: Arc<SourceText>, mut list: Vec<Diagnostic>) -> Diagnostics {
-        list.sort_by(|a, b| {
-            (a.span.start, a.span.end, &a.message).cmp(&(b.span.start, b.span.end, &b.message))
-        });
+    pub fn new(list: Vec<Diagnostic>) -> Diagnostics {
+        let mut files: Vec<String> = Vec::new();
+        for one in &list {
+            if !files.contains(&one.source.file) {
+                files.push(one.source.file.clone());
+            }
+        }
+        let key = |one: &Diagnostic| {
+            let file = files.iter().position(|file| *file == one.source.file);
+            (file, one.span.start, one.span.end, one.message.clone())
+        };
+        let mut list = list;
+        list.sort_by_cached_key(key);
         list.dedup();
-        Diagnostics { source, list }
+        Diagnostics { list }
     }
 
     /// Whether any of them stops the work.
@@ -136,19 +165,31 @@ impl Diagnostics {
         texts.collect::<Vec<String>>().join("\n\n")
     }
 
-    fn group<'a>(&'a self, diagnostic: &'a Diagnostic) -> Group<'a> {
+    fn group<'a>(&self, diagnostic: &'a Diagnostic) -> Group<'a> {
         let level = match diagnostic.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let span = AnnotationKind::Primary.span(diagnostic.span.clone());
-        let snippet = Snippet::source(&self.source.text).path(&self.source.file).annotation(span);
+        let (window, span) = window(&diagnostic.source.text, &diagnostic.span);
+        let span = AnnotationKind::Primary.span(span);
+        let snippet = Snippet::source(window).line_start(diagnostic.line).path(&diagnostic.source.file);
+        let snippet = snippet.annotation(span);
         let group = level.primary_title(&diagnostic.message).element(snippet);
         match &diagnostic.hint {
             Some(hint) => group.element(Level::HELP.message(hint)),
             None => group,
         }
     }
+}
+
+/// The lines of a text that a span is in, and the span in them: a picture costs what it shows, and not what the file is.
+fn window<'a>(text: &'a str, span: &Range<usize>) -> (&'a str, Range<usize>) {
+    let (Some(before), Some(_)) = (text.get(..span.start), text.get(span.clone())) else {
+        return ("", 0..0);
+    };
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    let end = text[span.end..].find('\n').map_or(text.len(), |at| span.end + at);
+    (&text[start..end], span.start - start..span.end - start)
 }
 
 impl fmt::Display for Diagnostics {

@@ -1,14 +1,11 @@
 //! A description before anything is chosen: every profile, every type, and where it is written.
 
 use super::{Bytes, Format, Naming, Partition, SectorSize};
-use crate::describe::{Diagnostic, SourceText, Span};
-use std::sync::Arc;
+use crate::describe::{Diagnostic, Span};
 
 /// A description with everything in it. [`resolve`](crate::resolve::resolve) makes an [`Image`](super::Image) of it.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// What all spans point into.
-    pub source: Arc<SourceText>,
     /// The root element's start tag.
     pub span: Span,
     /// `image@name`.

@@ -78,7 +78,7 @@ pub fn prepare(description: &Description, resolved: &Resolved) -> Result<Prepare
     if directory.is_empty() && resolved.needs.is_empty() {
         return Ok(Prepared { layers });
     }
-    let needs = Diagnostics::new(description.model.source.clone(), resolved.needs.clone());
+    let needs = Diagnostics::new(resolved.needs.clone());
     Err(Unprepared { description: needs, directory })
 }
 

@@ -4,27 +4,33 @@
 //! what becomes of it is in the tables of `schema.rs`.
 //!
 //! ```text
-//! file -> text -> XML with positions (roxmltree) -> validated against the tables -> Model
+//! XML, YAML, JSON, TOML -> elements with positions -> included files -> schema 8.5 -> validated against the tables -> Model
 //! ```
-//!
-//! roxmltree (XML 1.0 without DTDs, no recursion on depth) is used because it keeps the position of every attribute.
-//! Its checks for duplicates are quadratic in the attributes of a tag and in namespaces, so both are limited first.
 
+mod data;
+mod document;
+mod element;
+mod json;
 mod lower;
 mod partitions;
 mod read;
 mod schema;
+mod toml;
 mod types;
+mod upgrade;
+mod xml;
+mod yaml;
+
+pub use document::Include;
 
 pub(crate) use partitions::mkfs_options;
 pub(crate) use types::label_options;
 
-use super::{Diagnostics, SourceText};
+use super::Diagnostics;
 use crate::model::Model;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// The largest description that is read, in bytes.
 pub const LARGEST: u64 = 4 << 20;
@@ -33,7 +39,7 @@ pub const MOST_ATTRIBUTES: usize = 500;
 /// Most namespaces that a description may declare.
 pub const MOST_NAMESPACES: usize = 200;
 /// Most problems that are reported.
-pub const MOST_PROBLEMS: usize = 500;
+pub const MOST_PROBLEMS: usize = 100;
 
 /// Why a description was not read.
 #[derive(Debug)]
@@ -52,7 +58,7 @@ pub enum LoadError {
         /// Its length in bytes.
         len: u64,
     },
-    /// It is no XML, or no description.
+    /// It is no description.
     Refused(Diagnostics),
 }
 
@@ -93,7 +99,8 @@ pub fn load(path: &Path, kiwi_file: Option<&str>) -> Result<Description, LoadErr
         _ => path.to_owned(),
     };
     let bytes = bytes_of(&file)?;
-    let model = parse(&file.display().to_string(), bytes).map_err(LoadError::Refused)?;
+    let include = |path: &Path| bytes_of(path).map_err(std::io::Error::other);
+    let model = parse_with(&file.display().to_string(), bytes, &include).map_err(LoadError::Refused)?;
     Ok(Description { model, directory })
 }
 
@@ -134,62 +141,15 @@ fn bytes_of(file: &Path) -> Result<Vec<u8>, LoadError> {
     if read as u64 > LARGEST { Err(too_large(read as u64)) } else { Ok(bytes) }
 }
 
-/// Reads a description out of memory; `file` is its name in messages. Only what is no XML or no `image` at all is an
-/// error here: all other problems are in the model, since they may lie in what nobody selects.
+/// Reads a description out of memory that includes nothing; `file` is its name in messages, and its ending says what it is
+/// written in. Only what is no description at all is an error here: all other problems are in the model, since they may lie
+/// in what nobody selects.
 pub fn parse(file: &str, bytes: Vec<u8>) -> Result<Model, Diagnostics> {
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let at = error.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(&error.as_bytes()[..at]).into_owned();
-            let source = SourceText { file: file.to_owned(), text };
-            return Err(refuse(source, "not-utf8", at, "the description is no UTF-8 here".to_owned()));
-        }
-    };
-    let source = SourceText { file: file.to_owned(), text };
-    if let Some((at, why)) = hostile(&source.text) {
-        return Err(refuse(source, "too-large", at, why));
-    }
-    let limits = roxmltree::ParsingOptions { nodes_limit: 1 << 20, ..Default::default() };
-    match roxmltree::Document::parse_with_options(&source.text, limits) {
-        Ok(document) => lower::model(&document, &source),
-        Err(error) => {
-            let at = offset(&source.text, error.pos());
-            let message = error.to_string();
-            let message = message.split(" at ").next().unwrap_or(&message).to_owned();
-            Err(refuse(source, "not-xml", at, message))
-        }
-    }
+    parse_with(file, bytes, &|_| Err(std::io::Error::other("there are no other files here")))
 }
 
-fn refuse(source: SourceText, code: &'static str, at: usize, message: String) -> Diagnostics {
-    let problem = source.error(code, at..at, message);
-    Diagnostics::new(Arc::new(source), vec![problem])
-}
-
-/// Where the parser's quadratic checks would be abused, and how.
-fn hostile(text: &str) -> Option<(usize, String)> {
-    let declared = text.match_indices("xmlns").nth(MOST_NAMESPACES);
-    if let Some((at, _)) = declared {
-        return Some((at, format!("more than {MOST_NAMESPACES} namespaces")));
-    }
-    let mut start = 0;
-    // A `<` cannot stand in an attribute, so a tag ends before the next one.
-    for tag in text.split('<') {
-        let count = |sign: &[u8]| tag.bytes().filter(|byte| sign.contains(byte)).count();
-        if count(b"=") > MOST_ATTRIBUTES && count(b"\"'") > 2 * MOST_ATTRIBUTES {
-            return Some((start, format!("a tag with more than {MOST_ATTRIBUTES} attributes")));
-        }
-        start += tag.len() + 1;
-    }
-    None
-}
-
-/// Bytes in front of a row and column of the parser (both from 1, columns in characters).
-fn offset(text: &str, position: roxmltree::TextPos) -> usize {
-    let row = position.row.saturating_sub(1) as usize;
-    let line = text.split_inclusive('\n').take(row).map(str::len).sum::<usize>();
-    let rest = text.get(line..).unwrap_or("");
-    let column = position.col.saturating_sub(1) as usize;
-    line + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at)
+/// The same with a way to read what it includes.
+pub fn parse_with(file: &str, bytes: Vec<u8>, include: &Include<'_>) -> Result<Model, Diagnostics> {
+    let document = document::read(file, bytes, include).map_err(Diagnostics::new)?;
+    Ok(lower::model(&document.root, document.problems))
 }

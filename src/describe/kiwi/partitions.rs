@@ -1,13 +1,13 @@
 //! `partitions` elements.
 
-use super::read::{Reader, elements, open_span, short};
+use super::element::Element;
+use super::read::{Reader, elements, short};
 use super::schema;
 use super::types::{check_filesystem, label_options, supported_filesystem};
 use crate::describe::Span;
 use crate::model::{Bytes, Contents, MIB, Mkfs, Partition, PartitionKind};
-use roxmltree::Node;
 
-pub(super) fn partitions(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Vec<Partition> {
+pub(super) fn partitions(reader: &mut Reader, node: &Element) -> Vec<Partition> {
     let Some(element) = reader.single(node, "partitions") else { return Vec::new() };
     let mut partitions: Vec<Partition> = Vec::new();
     for node in elements(element) {
@@ -15,13 +15,13 @@ pub(super) fn partitions(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Vec<Par
         let name = &partition.name;
         let mountpoint = mountpoint(&partition);
         if partitions.iter().any(|other| other.name == *name) {
-            reader.error("duplicate", open_span(node), format!("a second partition of this name: {name}"));
+            reader.error("duplicate", node.span.clone(), format!("a second partition of this name: {name}"));
         } else if let Some(path) =
             mountpoint.filter(|path| partitions.iter().any(|one| self::mountpoint(one) == Some(path)))
         {
             reader.error(
                 "duplicate",
-                open_span(node),
+                node.span.clone(),
                 format!("a second partition at this mount point: {path}"),
             );
         }
@@ -37,7 +37,7 @@ fn mountpoint(partition: &Partition) -> Option<&str> {
     }
 }
 
-fn partition(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Partition> {
+fn partition(reader: &mut Reader, node: &Element) -> Option<Partition> {
     let name = partition_name(reader, node);
     let size = partition_size(reader, node);
     let kind = partition_kind(reader, node);
@@ -46,13 +46,13 @@ fn partition(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Partition> {
     Some(Partition { name: name?, table_name, kind, size: size?, contents: contents? })
 }
 
-fn partition_name(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<String> {
+fn partition_name(reader: &mut Reader, node: &Element) -> Option<String> {
     let name = reader.required(node, "name")?.trim();
     let attribute = node.attribute_node("name")?;
     if schema::RESERVED_PARTITIONS.contains(name) {
         let message = format!("a partition name that KIWI keeps for itself: {}", short(name));
         let hint = format!("any name that is not part of this text: {}", schema::RESERVED_PARTITIONS);
-        reader.error_with("bad-value", attribute.range(), message, hint);
+        reader.error_with("bad-value", attribute.span.clone(), message, hint);
         return None;
     }
     let good = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
@@ -61,7 +61,7 @@ fn partition_name(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<String>
         let message = format!("no partition name: {}", short(name));
         reader.error_with(
             "bad-value",
-            attribute.range(),
+            attribute.span.clone(),
             message,
             "1 to 32 letters, digits, `_`, `-`, `.` or `/`",
         );
@@ -70,15 +70,15 @@ fn partition_name(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<String>
     Some(name.to_owned())
 }
 
-fn table_name(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<String> {
+fn table_name(reader: &mut Reader, node: &Element) -> Option<String> {
     let attribute = node.attribute_node("partition_name")?;
-    let name = attribute.value().trim();
+    let name = attribute.value.as_str().trim();
     let good = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if name.is_empty() || name.len() > 32 || !name.chars().all(good) {
         let message = format!("partition_name is no name: {}", short(name));
         reader.error_with(
             "bad-value",
-            attribute.range(),
+            attribute.span.clone(),
             message,
             "1 to 32 letters, digits, `_`, `-` or `.`",
         );
@@ -87,7 +87,7 @@ fn table_name(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<String> {
     Some(name.to_owned())
 }
 
-fn partition_size(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Bytes> {
+fn partition_size(reader: &mut Reader, node: &Element) -> Option<Bytes> {
     let value = reader.required(node, "size")?.trim();
     let attribute = node.attribute_node("size")?;
     let (digits, unit) = match value.strip_suffix(['M', 'G']) {
@@ -102,7 +102,7 @@ fn partition_size(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Bytes> 
         let message = format!("size of a partition is no size: {}", short(value));
         reader.error_with(
             "bad-value",
-            attribute.range(),
+            attribute.span.clone(),
             message,
             "a number of MiB, or one with M or G behind it",
         );
@@ -110,7 +110,7 @@ fn partition_size(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Bytes> 
     size.map(Bytes)
 }
 
-fn partition_kind(reader: &mut Reader<'_>, node: Node<'_, '_>) -> PartitionKind {
+fn partition_kind(reader: &mut Reader, node: &Element) -> PartitionKind {
     let Some(attribute) = node.attribute_node("partition_type") else { return PartitionKind::Linux };
     match reader.one_of(attribute, "partition_type", &["t.linux", "t.raid"]) {
         Some("t.raid") => PartitionKind::Raid,
@@ -118,15 +118,20 @@ fn partition_kind(reader: &mut Reader<'_>, node: Node<'_, '_>) -> PartitionKind 
     }
 }
 
-fn contents(reader: &mut Reader<'_>, node: Node<'_, '_>, name: &str) -> Option<Contents> {
+fn contents(reader: &mut Reader, node: &Element, name: &str) -> Option<Contents> {
     let mountpoint = match node.attribute_node("mountpoint") {
         None => None,
-        Some(attribute) => Some(mount_path(reader, attribute.value(), attribute.range())?),
+        Some(attribute) => Some(mount_path(reader, attribute.value.as_str(), attribute.span.clone())?),
     };
-    if !node.has_attribute("filesystem") {
+    if node.attribute_node("filesystem").is_none() {
         if let (Some(path), Some(attribute)) = (&mountpoint, node.attribute_node("mountpoint")) {
             let message = format!("a mount point without a file system: {path}");
-            reader.error_with("missing-attribute", attribute.range(), message, "add filesystem=\"ext4\"");
+            reader.error_with(
+                "missing-attribute",
+                attribute.span.clone(),
+                message,
+                "add filesystem=\"ext4\"",
+            );
             return None;
         }
         return Some(Contents::Blank);
@@ -134,7 +139,7 @@ fn contents(reader: &mut Reader<'_>, node: Node<'_, '_>, name: &str) -> Option<C
     let filesystem = supported_filesystem(reader, node, schema::PARTITION_FILESYSTEMS)?;
     let label = reader.line(node, "label").map_or_else(|| name.to_uppercase(), str::to_owned);
     let format = Mkfs { options: mkfs_options(&filesystem, &label), name: filesystem };
-    let at = if node.has_attribute("label") { "label" } else { "filesystem" };
+    let at = if node.attribute_node("label").is_some() { "label" } else { "filesystem" };
     check_filesystem(reader, node, at, &format.name, format.options.clone());
     Some(match mountpoint {
         None => Contents::Empty(format),
@@ -149,7 +154,7 @@ pub(crate) fn mkfs_options(filesystem: &str, label: &str) -> Vec<String> {
 }
 
 /// An absolute path that is not the root, without `.`, `..`, empty parts and a slash at its end.
-fn mount_path(reader: &mut Reader<'_>, value: &str, span: Span) -> Option<String> {
+fn mount_path(reader: &mut Reader, value: &str, span: Span) -> Option<String> {
     let parts: Vec<&str> = value.trim().split('/').filter(|part| !part.is_empty()).collect();
     let path = format!("/{}", parts.join("/"));
     let wrong = match path.as_str() {

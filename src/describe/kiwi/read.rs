@@ -1,22 +1,19 @@
-//! XML with positions: typed access that collects what is wrong.
+//! Elements with positions: typed access that collects what is wrong.
 
+use super::MOST_PROBLEMS;
+use super::element::{Attribute, Element};
 use super::schema::{Schema, Stance};
-use crate::describe::{Diagnostic, SourceText, Span};
-use roxmltree::{Attribute, Node};
+use crate::describe::{Diagnostic, Span};
 
-/// Reads elements of one file and collects what is wrong with them.
-pub(super) struct Reader<'a> {
-    pub(super) source: &'a SourceText,
+/// Reads elements and collects what is wrong with them.
+#[derive(Default)]
+pub(super) struct Reader {
     pub(super) problems: Vec<Diagnostic>,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(source: &'a SourceText) -> Reader<'a> {
-        Reader { source, problems: Vec::new() }
-    }
-
+impl Reader {
     pub(super) fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
-        self.problems.push(self.source.error(code, span, message));
+        self.push(|| span.error(code, message));
     }
 
     pub(super) fn error_with(
@@ -26,52 +23,67 @@ impl<'a> Reader<'a> {
         message: String,
         hint: impl Into<String>,
     ) {
-        self.problems.push(self.source.error(code, span, message).hint(hint));
+        self.push(|| span.error(code, message).hint(hint));
     }
 
-    fn warning(&mut self, span: Span, message: String) {
-        self.problems.push(self.source.warning("no-effect", span, message));
+    pub(super) fn warning(&mut self, code: &'static str, span: &Span, message: String, hint: &str) {
+        let hint = Some(hint).filter(|hint| !hint.is_empty());
+        self.push(|| {
+            let warning = span.warning(code, message);
+            Diagnostic { hint: hint.map(str::to_owned), ..warning }
+        });
+    }
+
+    /// Where problems are without number, the first of them are enough.
+    fn push(&mut self, problem: impl FnOnce() -> Diagnostic) {
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(problem());
+        }
     }
 
     /// Every attribute, child and text of `node` against the schema, and of its children as deep as the schema goes.
-    pub(super) fn validate(&mut self, node: Node<'_, '_>, schema: &'static Schema) {
+    pub(super) fn validate(&mut self, node: &Element, schema: &'static Schema) {
         self.attributes(node, schema);
         let has_text = !schema.children.is_empty();
-        for child in node.children() {
-            if child.is_text() && has_text && !child.text().unwrap_or("").trim().is_empty() {
-                let message = format!("text in {}, which only holds elements", tag(node));
-                self.error("unexpected-text", child.range(), message);
-            }
+        if let Some(span) = node.text_span.clone().filter(|_| has_text) {
+            let message = format!("text in {}, which only holds elements", node.tag());
+            self.error("unexpected-text", span, message);
         }
         for child in elements(node) {
             self.child(node, child, schema);
         }
     }
 
-    fn attributes(&mut self, node: Node<'_, '_>, schema: &'static Schema) {
-        for attribute in node.attributes().filter(|attribute| attribute.namespace().is_none()) {
-            let known = schema.attributes.iter().find(|(name, _)| *name == attribute.name());
+    fn attributes(&mut self, node: &Element, schema: &'static Schema) {
+        for attribute in &node.attributes {
+            let known = schema.attributes.iter().find(|(name, _)| *name == attribute.name.as_str());
             let Some((name, stance)) = known else {
                 let names = schema.attributes.iter().map(|(name, _)| *name);
-                let message = format!("{} has no attribute {}", tag(node), attribute.name());
-                self.unknown("unknown-attribute", attribute.range_qname(), message, attribute.name(), names);
+                let message = format!("{} has no attribute {}", node.tag(), attribute.name.as_str());
+                self.unknown(
+                    "unknown-attribute",
+                    attribute.name_span.clone(),
+                    message,
+                    attribute.name.as_str(),
+                    names,
+                );
                 continue;
             };
-            let what = format!("attribute {name} of {}", tag(node));
-            self.stance(*stance, &what, attribute.range(), attribute.value());
+            let what = format!("attribute {name} of {}", node.tag());
+            self.stance(*stance, &what, attribute.span.clone(), attribute.value.as_str());
         }
     }
 
-    fn child(&mut self, node: Node<'_, '_>, child: Node<'_, '_>, schema: &'static Schema) {
-        let name = child.tag_name().name();
+    fn child(&mut self, node: &Element, child: &Element, schema: &'static Schema) {
+        let name = child.name.as_str();
         let known = schema.children.iter().find(|(known, ..)| *known == name);
-        let Some((_, stance, below)) = known.filter(|_| child.tag_name().namespace().is_none()) else {
+        let Some((_, stance, below)) = known.filter(|_| !child.foreign) else {
             let names = schema.children.iter().map(|(name, ..)| *name);
-            let message = format!("{} has no element {name}", tag(node));
-            return self.unknown("unknown-element", open_span(child), message, name, names);
+            let message = format!("{} has no element {name}", node.tag());
+            return self.unknown("unknown-element", child.span.clone(), message, name, names);
         };
         let what = format!("element {name}");
-        let go_on = self.stance(*stance, &what, open_span(child), &text(child));
+        let go_on = self.stance(*stance, &what, child.span.clone(), child.trimmed());
         if let (Some(below), true) = (below, go_on) {
             self.validate(child, below);
         }
@@ -82,7 +94,7 @@ impl<'a> Reader<'a> {
         match stance {
             Stance::Read => true,
             Stance::Idle(why) => {
-                self.warning(span, format!("{what} has no effect: {why}"));
+                self.warning("no-effect", &span, format!("{what} has no effect: {why}"), "");
                 false
             }
             Stance::Off if matches!(value.trim(), "false" | "0" | "0M" | "0G") => true,
@@ -114,22 +126,22 @@ impl<'a> Reader<'a> {
     }
 
     /// An attribute that must be there.
-    pub(super) fn required<'n>(&mut self, node: Node<'n, '_>, name: &str) -> Option<&'n str> {
+    pub(super) fn required<'n>(&mut self, node: &'n Element, name: &str) -> Option<&'n str> {
         let value = node.attribute(name);
         if value.is_none() {
             self.error(
                 "missing-attribute",
-                open_span(node),
-                format!("{} lacks the attribute {name}", tag(node)),
+                node.span.clone(),
+                format!("{} lacks the attribute {name}", node.tag()),
             );
         }
         value
     }
 
     /// An XML Schema boolean.
-    pub(super) fn boolean(&mut self, node: Node<'_, '_>, name: &str, default: bool) -> bool {
+    pub(super) fn boolean(&mut self, node: &Element, name: &str, default: bool) -> bool {
         let Some(attribute) = node.attribute_node(name) else { return default };
-        self.boolean_value(attribute.value(), attribute.range_value(), name).unwrap_or(default)
+        self.boolean_value(attribute.value.as_str(), attribute.value_span.clone(), name).unwrap_or(default)
     }
 
     /// An XML Schema boolean.
@@ -145,9 +157,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Decimal digits.
-    pub(super) fn number(&mut self, node: Node<'_, '_>, name: &str) -> Option<u64> {
+    pub(super) fn number(&mut self, node: &Element, name: &str) -> Option<u64> {
         let attribute = node.attribute_node(name)?;
-        self.number_value(attribute.value(), attribute.range_value(), name)
+        self.number_value(attribute.value.as_str(), attribute.value_span.clone(), name)
     }
 
     /// Decimal digits.
@@ -161,12 +173,12 @@ impl<'a> Reader<'a> {
     }
 
     /// A text that may go into one line of a file: no control characters.
-    pub(super) fn line<'n>(&mut self, node: Node<'n, '_>, name: &str) -> Option<&'n str> {
+    pub(super) fn line<'n>(&mut self, node: &'n Element, name: &str) -> Option<&'n str> {
         let attribute = node.attribute_node(name)?;
-        let control = attribute.value().chars().find(|c| c.is_control());
+        let control = attribute.value.as_str().chars().find(|c| c.is_control());
         if let Some(control) = control {
             let message = format!("{name} holds a control character: U+{:04X}", u32::from(control));
-            self.error("bad-value", attribute.range_value(), message);
+            self.error("bad-value", attribute.value_span.clone(), message);
             return None;
         }
         node.attribute(name)
@@ -175,55 +187,39 @@ impl<'a> Reader<'a> {
     /// A value out of a list; `None` and an error if it is none of it.
     pub(super) fn one_of<'n>(
         &mut self,
-        attribute: Attribute<'n, '_>,
+        attribute: &'n Attribute,
         name: &str,
         known: &'static [&'static str],
     ) -> Option<&'n str> {
-        let value = attribute.value().trim();
+        let value = attribute.value.as_str().trim();
         if known.contains(&value) {
             return Some(value);
         }
         let message = format!("{name} has no value {}: it is one of {}", short(value), known.join(", "));
-        self.unknown("bad-value", attribute.range_value(), message, value, known.iter().copied());
+        self.unknown("bad-value", attribute.value_span.clone(), message, value, known.iter().copied());
         None
     }
 
     /// The only child of this name; more than one is an error.
-    pub(super) fn single<'n, 'i>(&mut self, node: Node<'n, 'i>, name: &str) -> Option<Node<'n, 'i>> {
-        let mut children = elements(node).filter(|child| child.tag_name().name() == name);
+    pub(super) fn single<'n>(&mut self, node: &'n Element, name: &'n str) -> Option<&'n Element> {
+        let mut children = node.named(name);
         let first = children.next();
         if let Some(second) = children.next() {
-            self.error("duplicate", open_span(second), format!("a second {name} in {}", tag(node)));
+            self.error("duplicate", second.span.clone(), format!("a second {name} in {}", node.tag()));
         }
         first
     }
 }
 
 /// Children that are elements of no namespace of others.
-pub(super) fn elements<'n, 'i>(node: Node<'n, 'i>) -> impl Iterator<Item = Node<'n, 'i>> {
-    node.children().filter(Node::is_element)
-}
-
-/// The text of an element without the blanks around it; comments may cut it.
-pub(super) fn text(node: Node<'_, '_>) -> String {
-    let parts: String = node.children().filter(Node::is_text).filter_map(|part| part.text()).collect();
-    parts.trim().to_owned()
+pub(super) fn elements(node: &Element) -> impl Iterator<Item = &Element> {
+    node.children.iter().filter(|child| !child.foreign)
 }
 
 /// The words of a comma list.
 pub(super) fn list(value: Option<&str>) -> Vec<String> {
     let words = value.unwrap_or("").split(',').map(str::trim).filter(|word| !word.is_empty());
     words.map(str::to_owned).collect()
-}
-
-/// The start of an element's tag: `<type`.
-pub(super) fn open_span(node: Node<'_, '_>) -> Span {
-    let start = node.range().start;
-    start..(start + 1 + node.tag_name().name().len()).min(node.range().end)
-}
-
-fn tag(node: Node<'_, '_>) -> String {
-    format!("<{}>", node.tag_name().name())
 }
 
 /// A value of a stranger in a message.

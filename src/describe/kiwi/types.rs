@@ -1,9 +1,10 @@
 //! `type` elements.
 
+use super::element::Element;
 use super::partitions::partitions;
-use super::read::{Reader, elements, open_span, short, text};
+use super::read::{Reader, elements, short};
 use super::schema::{self, BARE, OEM};
-use crate::describe::{SourceText, Span};
+use crate::describe::Span;
 use crate::model::{Bytes, DiskType, Format, Kind, Loader, MIB, Mkfs, Naming, SectorSize, SizeElement, Type};
 use crate::plan::{ESP, ROOT};
 use diskwright_formats::fault::Refusal;
@@ -11,13 +12,12 @@ use diskwright_formats::identity::Identity;
 use diskwright_formats::layout::Layout;
 use diskwright_formats::registry::find_disk;
 use diskwright_fstools::registry::find;
-use roxmltree::Node;
 
 /// Seconds until the default entry starts, where none are given.
 const TIMEOUT: u64 = 10;
 
-pub(super) fn read(source: &SourceText, node: Node<'_, '_>) -> Type {
-    let mut reader = Reader::new(source);
+pub(super) fn read(node: &Element) -> Type {
+    let mut reader = Reader::default();
     let image = reader.required(node, "image").map(str::trim);
     let primary = reader.boolean(node, "primary", false);
     let kind = match image {
@@ -29,33 +29,33 @@ pub(super) fn read(source: &SourceText, node: Node<'_, '_>) -> Type {
         Some(other) => bare(&mut reader, node, other),
     };
     let image = image.unwrap_or_default().to_owned();
-    Type { span: open_span(node), image, primary, problems: reader.problems, kind, spans: spans(node) }
+    Type { span: node.span.clone(), image, primary, problems: reader.problems, kind, spans: spans(node) }
 }
 
 /// Where the size of each part is written; the `type` itself where it is not.
-fn spans(node: Node<'_, '_>) -> Vec<(String, Span)> {
-    let child = |name: &str| elements(node).find(|child| child.tag_name().name() == name);
-    let or_type = |span: Option<Span>| span.unwrap_or_else(|| open_span(node));
-    let esp = node.attribute_node("efipartsize").map(|attribute| attribute.range());
+fn spans(node: &Element) -> Vec<(String, Span)> {
+    let child = |name: &str| elements(node).find(|child| child.name.as_str() == name);
+    let or_type = |span: Option<Span>| span.unwrap_or_else(|| node.span.clone());
+    let esp = node.attribute_node("efipartsize").map(|attribute| attribute.span.clone());
     let fixed = [
         (ESP.to_owned(), or_type(esp)),
-        (ROOT.to_owned(), or_type(child("size").map(open_span))),
-        ("boot".to_owned(), or_type(child("bootloader").map(open_span))),
+        (ROOT.to_owned(), or_type(child("size").map(|it| it.span.clone()))),
+        ("boot".to_owned(), or_type(child("bootloader").map(|it| it.span.clone()))),
     ];
     let partitions = child("partitions").into_iter().flat_map(elements).filter_map(|partition| {
         let name = partition.attribute("name")?.trim().to_owned();
-        let size = partition.attribute_node("size").map(|attribute| attribute.range());
-        Some((name, size.unwrap_or_else(|| open_span(partition))))
+        let size = partition.attribute_node("size").map(|attribute| attribute.span.clone());
+        Some((name, size.unwrap_or_else(|| partition.span.clone())))
     });
     fixed.into_iter().chain(partitions).collect()
 }
 
-fn image_span(node: Node<'_, '_>) -> Span {
-    node.attribute_node("image").map_or(open_span(node), |attribute| attribute.range())
+fn image_span(node: &Element) -> Span {
+    node.attribute_node("image").map_or(node.span.clone(), |attribute| attribute.span.clone())
 }
 
 /// A bare file system; or a kind of image that is not made here.
-fn bare(reader: &mut Reader<'_>, node: Node<'_, '_>, image: &str) -> Option<Kind> {
+fn bare(reader: &mut Reader, node: &Element, image: &str) -> Option<Kind> {
     if !schema::IMAGE_TYPES.contains(&image) {
         let attribute = node.attribute_node("image")?;
         reader.one_of(attribute, "image", schema::IMAGE_TYPES);
@@ -82,7 +82,7 @@ fn words(value: Option<&str>) -> Vec<String> {
     value.unwrap_or("").split_whitespace().map(str::to_owned).collect()
 }
 
-fn disk(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Kind {
+fn disk(reader: &mut Reader, node: &Element) -> Kind {
     let filesystem = filesystem(reader, node);
     let oem = reader.single(node, "oemconfig");
     let csm = reader.boolean(node, "eficsm", true);
@@ -123,14 +123,14 @@ pub(crate) fn label_options(filesystem: &str, label: &str) -> [String; 2] {
 
 /// Asks the writer whether it takes these options; what it refuses is an error at the attribute.
 pub(super) fn check_filesystem(
-    reader: &mut Reader<'_>,
-    node: Node<'_, '_>,
+    reader: &mut Reader,
+    node: &Element,
     attribute: &str,
     filesystem: &str,
     options: Vec<String>,
 ) {
     let Err(Refusal { reason, hint, .. }) = Mkfs::new(filesystem, options) else { return };
-    let span = node.attribute_node(attribute).map_or(open_span(node), |attribute| attribute.range());
+    let span = node.attribute_node(attribute).map_or(node.span.clone(), |attribute| attribute.span.clone());
     let message = format!("{filesystem}: {reason}");
     match hint {
         Some(hint) => reader.error_with("bad-value", span, message, hint),
@@ -138,76 +138,86 @@ pub(super) fn check_filesystem(
     }
 }
 
-fn filesystem(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<String> {
+fn filesystem(reader: &mut Reader, node: &Element) -> Option<String> {
     reader.required(node, "filesystem")?;
     supported_filesystem(reader, node, schema::ROOT_FILESYSTEMS)
 }
 
 /// The attribute `filesystem`, if it names one that can be written.
 pub(super) fn supported_filesystem(
-    reader: &mut Reader<'_>,
-    node: Node<'_, '_>,
+    reader: &mut Reader,
+    node: &Element,
     known: &'static [&'static str],
 ) -> Option<String> {
     let attribute = node.attribute_node("filesystem")?;
     let name = reader.one_of(attribute, "filesystem", known)?;
     if find(name).is_none() {
         let message = format!("filesystem=\"{name}\" is not supported yet");
-        reader.error_with("unsupported", attribute.range(), message, "filesystem=\"ext4\" is supported");
+        reader.error_with("unsupported", attribute.span.clone(), message, "filesystem=\"ext4\" is supported");
         return None;
     }
     Some(name.to_owned())
 }
 
 /// Whether firmware is said to be UEFI. Left out is for the machine to decide.
-fn firmware(reader: &mut Reader<'_>, node: Node<'_, '_>) -> bool {
+fn firmware(reader: &mut Reader, node: &Element) -> bool {
     let Some(attribute) = node.attribute_node("firmware") else { return false };
     match reader.one_of(attribute, "firmware", schema::FIRMWARES) {
         Some("efi" | "uefi") => {}
         Some(other) => {
             let message = format!("firmware=\"{other}\" is not supported yet");
-            reader.error_with("unsupported", attribute.range(), message, "firmware=\"uefi\" is supported");
+            reader.error_with(
+                "unsupported",
+                attribute.span.clone(),
+                message,
+                "firmware=\"uefi\" is supported",
+            );
         }
         None => {}
     }
     true
 }
 
-fn table(reader: &mut Reader<'_>, node: Node<'_, '_>) {
+fn table(reader: &mut Reader, node: &Element) {
     let Some(attribute) = node.attribute_node("efiparttable") else { return };
     if reader.one_of(attribute, "efiparttable", &["gpt", "msdos"]) == Some("msdos") {
         let message = "efiparttable=\"msdos\" is not supported yet".to_owned();
-        reader.error_with("unsupported", attribute.range(), message, "efiparttable=\"gpt\" is supported");
+        reader.error_with(
+            "unsupported",
+            attribute.span.clone(),
+            message,
+            "efiparttable=\"gpt\" is supported",
+        );
     }
 }
 
 /// A number of MiB that is not 0 and no nonsense.
-fn positive(reader: &mut Reader<'_>, node: Node<'_, '_>, name: &str) -> Option<u64> {
+fn positive(reader: &mut Reader, node: &Element, name: &str) -> Option<u64> {
     let number = reader.number(node, name)?;
     if number == 0 || number > u64::MAX / MIB / 4 {
-        let span = node.attribute_node(name).map_or(open_span(node), |attribute| attribute.range_value());
+        let span = node.attribute_node(name).map_or_else(|| node.span.clone(), |it| it.value_span.clone());
         reader.error("bad-value", span, format!("{name} is no usable number of MiB: {number}"));
         return None;
     }
     Some(number)
 }
 
-fn sector_size(reader: &mut Reader<'_>, node: Node<'_, '_>) -> SectorSize {
+fn sector_size(reader: &mut Reader, node: &Element) -> SectorSize {
     match (reader.number(node, "target_blocksize"), node.attribute_node("target_blocksize")) {
         (Some(4096), _) => SectorSize::B4096,
         (Some(512), _) | (_, None) | (None, _) => SectorSize::B512,
         (Some(other), Some(attribute)) => {
             let message = format!("target_blocksize is neither 512 nor 4096: {other}");
-            reader.error("bad-value", attribute.range(), message);
+            reader.error("bad-value", attribute.span.clone(), message);
             SectorSize::B512
         }
     }
 }
 
-fn start_sector(reader: &mut Reader<'_>, node: Node<'_, '_>) -> u64 {
+fn start_sector(reader: &mut Reader, node: &Element) -> u64 {
     let Some(number) = reader.number(node, "disk_start_sector") else { return 2048 };
     if !number.is_multiple_of(2048) || !(2048..1 << 40).contains(&number) {
-        let span = node.attribute_node("disk_start_sector").map_or(open_span(node), |one| one.range());
+        let span = node.attribute_node("disk_start_sector").map_or(node.span.clone(), |one| one.span.clone());
         let message = format!("disk_start_sector is no multiple of 2048: {number}");
         reader.error_with("bad-value", span, message, "partitions start at multiples of 2048 sectors");
         return 2048;
@@ -215,7 +225,7 @@ fn start_sector(reader: &mut Reader<'_>, node: Node<'_, '_>) -> u64 {
     number
 }
 
-fn naming(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Naming {
+fn naming(reader: &mut Reader, node: &Element) -> Naming {
     let Some(attribute) = node.attribute_node("devicepersistency") else { return Naming::Uuid };
     match reader.one_of(attribute, "devicepersistency", &["by-uuid", "by-label", "by-partuuid"]) {
         Some("by-label") => Naming::Label,
@@ -225,10 +235,11 @@ fn naming(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Naming {
 }
 
 /// One word of fstab.
-fn mount_options(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<String> {
+fn mount_options(reader: &mut Reader, node: &Element) -> Option<String> {
     let options = reader.line(node, "fsmountoptions")?.trim();
     if options.contains(char::is_whitespace) {
-        let span = node.attribute_node("fsmountoptions").map_or(open_span(node), |one| one.range_value());
+        let span =
+            node.attribute_node("fsmountoptions").map_or(node.span.clone(), |one| one.value_span.clone());
         reader.error("bad-value", span, format!("fsmountoptions with blanks in it: {}", short(options)));
         return None;
     }
@@ -236,51 +247,51 @@ fn mount_options(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<String> 
 }
 
 /// Whether the tree's initrd is used. KIWI would make one with dracut; here the tree brings it.
-fn initrd(reader: &mut Reader<'_>, node: Node<'_, '_>) -> bool {
+fn initrd(reader: &mut Reader, node: &Element) -> bool {
     let Some(attribute) = node.attribute_node("initrd_system") else { return true };
     match reader.one_of(attribute, "initrd_system", &["dracut", "none", "kiwi"]) {
         Some("none") => false,
         Some("kiwi") => {
             let message = "initrd_system=\"kiwi\" is not supported yet: custom initrds";
-            reader.error("unsupported", attribute.range(), message);
+            reader.error("unsupported", attribute.span.clone(), message);
             true
         }
         _ => true,
     }
 }
 
-fn format(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Format> {
+fn format(reader: &mut Reader, node: &Element) -> Option<Format> {
     let options = node.attribute("formatoptions").unwrap_or("").split(',').map(str::trim);
     let options: Vec<String> = options.filter(|option| !option.is_empty()).map(str::to_owned).collect();
     let Some(attribute) = node.attribute_node("format") else {
         if let Some(unused) = node.attribute_node("formatoptions") {
-            reader.error("bad-value", unused.range(), "formatoptions without a format");
+            reader.error("bad-value", unused.span.clone(), "formatoptions without a format");
         }
         return None;
     };
-    let container = attribute.value().trim();
+    let container = attribute.value.as_str().trim();
     if container.starts_with("oci:") || container.starts_with("docker:") {
         let message = format!("format=\"{}\" is not supported yet: disks in containers", short(container));
-        reader.error("unsupported", attribute.range(), message);
+        reader.error("unsupported", attribute.span.clone(), message);
         return None;
     }
     let name = reader.one_of(attribute, "format", schema::FORMATS)?;
     let Some(row) = find_disk(name) else {
         let message = format!("format=\"{name}\" is not supported yet");
         let hint = "supported: format=\"qcow2\", and no format, which is raw";
-        reader.error_with("unsupported", attribute.range(), message, hint);
+        reader.error_with("unsupported", attribute.span.clone(), message, hint);
         return None;
     };
     // What the container says to a small disk it says to all: its options are judged before there is a plan.
     let trial = (row.lay)(&Layout::empty(MIB), &Identity::new(b"", 0), &options);
     if let (Err(refusal), Some(attribute)) = (trial, node.attribute_node("formatoptions")) {
-        reader.error("unsupported", attribute.range(), refusal.reason);
+        reader.error("unsupported", attribute.span.clone(), refusal.reason);
         return None;
     }
     Some(Format { name: name.to_owned(), options })
 }
 
-fn loader(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Loader> {
+fn loader(reader: &mut Reader, node: &Element) -> Option<Loader> {
     let initrd = initrd(reader, node);
     let element = reader.single(node, "bootloader")?;
     reader.required(element, "name");
@@ -295,14 +306,14 @@ fn loader(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<Loader> {
         other => {
             let message = format!("bootloader name=\"{other}\" is not supported yet");
             let hint = "supported: name=\"systemd_boot\", and name=\"custom\", which installs nothing";
-            reader.error_with("unsupported", attribute.range(), message, hint);
+            reader.error_with("unsupported", attribute.span.clone(), message, hint);
             // It is named, and wrong: that no loader is named must not be said on top.
             Some(Loader::Custom)
         }
     }
 }
 
-fn size(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<SizeElement> {
+fn size(reader: &mut Reader, node: &Element) -> Option<SizeElement> {
     let element = reader.single(node, "size")?;
     let unit = match element.attribute_node("unit") {
         None => MIB,
@@ -311,19 +322,19 @@ fn size(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<SizeElement> {
             _ => MIB,
         },
     };
-    let content = text(element);
-    let value = reader.number_value(&content, element.range(), "size")?;
+    let content = element.trimmed();
+    let value = reader.number_value(content, element.whole.clone(), "size")?;
     let tail = reader.number(element, "unpartitioned").unwrap_or(0);
     let additive = reader.boolean(element, "additive", false);
     let bytes = |number: u64| number.checked_mul(unit).filter(|&bytes| bytes < 1 << 60).map(Bytes);
     let (Some(value), Some(unpartitioned)) = (bytes(value), bytes(tail)) else {
-        reader.error("bad-value", element.range(), "a size of more than 2^60 bytes");
+        reader.error("bad-value", element.whole.clone(), "a size of more than 2^60 bytes");
         return None;
     };
     if unpartitioned > value {
         reader.error(
             "bad-value",
-            element.range(),
+            element.whole.clone(),
             "unpartitioned is larger than the size that it is part of",
         );
         return None;
@@ -332,25 +343,24 @@ fn size(reader: &mut Reader<'_>, node: Node<'_, '_>) -> Option<SizeElement> {
 }
 
 /// Whether the root is to grow at the first boot, which is KIWI's default and the work of the initrd.
-fn resize(reader: &mut Reader<'_>, node: Node<'_, '_>, oem: Option<Node<'_, '_>>) -> bool {
+fn resize(reader: &mut Reader, node: &Element, oem: Option<&Element>) -> bool {
     let element = oem.and_then(|oem| reader.single(oem, "oem-resize"));
-    let said = element.and_then(|one| reader.boolean_value(&text(one), one.range(), "oem-resize"));
+    let said = element.and_then(|one| reader.boolean_value(one.trimmed(), one.span.clone(), "oem-resize"));
     if said == Some(false) {
         return false;
     }
     let message = "oem-resize (KIWI's default is true): the root only grows at the first boot if the tree's initrd does it";
     let hint = "say <oem-resize>false</oem-resize> in oemconfig where it need not grow";
-    let span = element.map_or(open_span(node), open_span);
-    let warning = reader.source.warning("no-effect", span, message).hint(hint);
-    reader.problems.push(warning);
+    let span = element.unwrap_or(node).span.clone();
+    reader.warning("no-effect", &span, message.to_owned(), hint);
     true
 }
 
-fn oem_number(reader: &mut Reader<'_>, oem: Option<Node<'_, '_>>, name: &str) -> Option<u64> {
+fn oem_number(reader: &mut Reader, oem: Option<&Element>, name: &str) -> Option<u64> {
     let node = oem.and_then(|oem| reader.single(oem, name))?;
-    let number = reader.number_value(&text(node), node.range(), name)?;
+    let number = reader.number_value(node.trimmed(), node.whole.clone(), name)?;
     if number > u64::MAX / MIB / 4 {
-        reader.error("bad-value", node.range(), format!("{name} is no usable number of MiB: {number}"));
+        reader.error("bad-value", node.whole.clone(), format!("{name} is no usable number of MiB: {number}"));
         return None;
     }
     Some(number).filter(|&number| number > 0)
