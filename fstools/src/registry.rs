@@ -1,6 +1,7 @@
 //! One row per file system. Tests, fuzz targets, help and benches iterate over the rows.
 
 use crate::tree::Tree;
+use diskwright_formats::bytes::escaped;
 use diskwright_formats::fault::{Damage, Refusal};
 use diskwright_formats::identity::Identity;
 use diskwright_formats::layout::{Layout, ReadAt};
@@ -37,6 +38,71 @@ pub struct Laid {
     pub usage: Usage,
 }
 
+/// What reads a file system before the kernel does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootReader {
+    /// GRUB 2.
+    Grub,
+}
+
+/// A release of a distribution, as os-release(5) names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Release {
+    /// `ID`
+    pub id: String,
+    /// `ID_LIKE`
+    pub like: Vec<String>,
+    /// `VERSION_ID`
+    pub version: Option<String>,
+    /// `VERSION_CODENAME`, and `UBUNTU_CODENAME` and `DEBIAN_CODENAME` of what stands on those two.
+    pub codenames: Vec<String>,
+    /// `PRETTY_NAME`
+    pub pretty: Option<String>,
+}
+
+impl Release {
+    /// The name for people.
+    pub fn title(&self) -> String {
+        let version = self.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+        escaped(self.pretty.clone().unwrap_or_else(|| format!("{}{version}", self.id)).as_bytes())
+    }
+}
+
+/// What is known of the system that will use a file system. All of it comes from the tree or the command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// A profile by name, in the place of what the tree says.
+    pub named: Option<String>,
+    /// The release in the tree.
+    pub release: Option<Release>,
+    /// Text of the tree's `/etc/mke2fs.conf`.
+    pub mke2fs_conf: Option<String>,
+    /// What reads this file system before the kernel does.
+    pub boot: Option<BootReader>,
+}
+
+/// Which defaults a file system has, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// Why this one.
+    pub reason: String,
+    /// What it rests on: measured, or documented where.
+    pub evidence: String,
+    /// What the system that will use it cannot do with it, and what of its own configuration was left out.
+    pub warnings: Vec<String>,
+}
+
+/// A file system with the defaults that suit a target.
+#[derive(Debug)]
+pub struct Aimed {
+    /// The file system.
+    pub filesystem: Box<dyn Filesystem>,
+    /// Which defaults these are.
+    pub profile: Profile,
+}
+
 /// A file system with its options, ready to hold a tree.
 pub trait Filesystem: Send + Sync + fmt::Debug {
     /// The row's name.
@@ -47,6 +113,12 @@ pub trait Filesystem: Send + Sync + fmt::Debug {
 
     /// The label it was given.
     fn label(&self) -> Option<&str>;
+
+    /// The same file system with the defaults that suit `target`, and which they are; what its options say stays. `None`
+    /// where nothing depends on the target. Refused: options that contradict these defaults; a profile of no such name.
+    fn aimed(&self, _target: &Target) -> Result<Option<Aimed>, Refusal> {
+        Ok(None)
+    }
 
     /// The smallest length in bytes that holds `tree` and leaves `free` bytes to its user, on a disk with sectors of
     /// `sector_size` bytes. [`Filesystem::lay`] accepts this length, and refuses one unit less.

@@ -84,6 +84,15 @@ impl Features {
         word & feature.1 != 0
     }
 
+    /// The set without those of another one.
+    pub(super) const fn without(self, other: Features) -> Features {
+        Features {
+            compat: self.compat & !other.compat,
+            incompat: self.incompat & !other.incompat,
+            ro_compat: self.ro_compat & !other.ro_compat,
+        }
+    }
+
     /// The set with a feature on or off.
     pub(super) const fn with(mut self, feature: Feature, on: bool) -> Features {
         let word = match feature.0 {

@@ -30,6 +30,7 @@ mod hash;
 mod lay;
 mod open;
 mod options;
+mod profile;
 
 use crate::registry::Row;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};

@@ -23,9 +23,10 @@ mod tables;
 mod xattr;
 
 use super::format::{Format, Generation};
-use super::options::{Inodes, Options, parse};
+use super::options::{Inodes, Options, Request, request};
+use super::profile::Profile;
 use super::refusal;
-use crate::registry::{Filesystem, Geometry, Laid};
+use crate::registry::{Aimed, Filesystem, Geometry, Laid, Target};
 use crate::tree::{Kind, ROOT, Tree};
 use census::Census;
 use diskwright_formats::bytes::escaped;
@@ -54,8 +55,13 @@ pub(super) fn ext4(arguments: &[String]) -> Result<Box<dyn Filesystem>, Refusal>
 }
 
 fn configure(generation: Generation, arguments: &[String]) -> Result<Box<dyn Filesystem>, Refusal> {
-    match parse(generation, arguments) {
-        Ok(options) => Ok(Box::new(Ext { options })),
+    let made = request(generation, arguments).and_then(|request| {
+        let options =
+            request.options(&Profile::unknown("nothing is known of the system that will use it"))?;
+        Ok(Ext { request, options })
+    });
+    match made {
+        Ok(ext) => Ok(Box::new(ext)),
         Err(refusal) => Err(named(generation, refusal)),
     }
 }
@@ -67,6 +73,7 @@ fn named(generation: Generation, refusal: Refusal) -> Refusal {
 
 #[derive(Debug)]
 struct Ext {
+    request: Request,
     options: Options,
 }
 
@@ -81,6 +88,17 @@ impl Filesystem for Ext {
 
     fn label(&self) -> Option<&str> {
         Some(self.options.label.as_str()).filter(|label| !label.is_empty())
+    }
+
+    fn aimed(&self, target: &Target) -> Result<Option<Aimed>, Refusal> {
+        let generation = self.options.format.generation;
+        let profile = Profile::of(target).map_err(|refusal| named(generation, refusal))?;
+        let options = self.request.options(&profile).map_err(|refusal| {
+            let reason = format!("{} (with the defaults of {})", refusal.reason, profile.name);
+            named(generation, Refusal { reason, ..refusal })
+        })?;
+        let profile = profile.report(options.format.features);
+        Ok(Some(Aimed { filesystem: Box::new(Ext { request: self.request.clone(), options }), profile }))
     }
 
     fn measure(&self, tree: &Tree, free: u64, _: u32) -> Result<u64, Refusal> {
