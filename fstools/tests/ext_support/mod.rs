@@ -1,6 +1,10 @@
 //! Trees to lay, a sparse writer of images, and the tools that judge them.
 #![allow(dead_code, unreachable_pub, clippy::print_stdout, clippy::disallowed_methods)]
 
+pub mod contents;
+pub mod formats;
+pub mod same;
+
 use diskwright_formats::fault::Refusal;
 use diskwright_formats::identity::Identity;
 use diskwright_formats::layout::{
@@ -301,10 +305,19 @@ pub fn lay(sample: &Sample, len: u64) -> Result<Laid, Refusal> {
     lay_with(sample, len, "")
 }
 
+/// A file system by a line in the spelling of mke2fs: `-t` comes first, and is ext4 where it does not.
 pub fn filesystem(options: &str) -> Box<dyn Filesystem> {
-    let row = find("ext4").expect("a row");
+    configure(options).unwrap_or_else(|refusal| panic!("{options}: {refusal}"))
+}
+
+pub fn configure(options: &str) -> Result<Box<dyn Filesystem>, Refusal> {
+    let (row, options) = match options.strip_prefix("-t ") {
+        Some(rest) => rest.split_once(' ').unwrap_or((rest, "")),
+        None => ("ext4", options),
+    };
+    let row = find(row).unwrap_or_else(|| panic!("a row named {row}"));
     let options: Vec<String> = options.split_whitespace().map(str::to_owned).collect();
-    (row.configure)(&options).unwrap_or_else(|refusal| panic!("{refusal}"))
+    (row.configure)(&options)
 }
 
 pub fn identity() -> Identity {
@@ -396,15 +409,32 @@ pub fn tool(program: &str) -> Option<PathBuf> {
 }
 
 pub fn run(program: &str, arguments: &[&str]) -> (i32, String) {
-    let path = tool(program).unwrap_or_else(|| panic!("{program} was looked up"));
+    let path = match program.contains('/') {
+        true => PathBuf::from(program),
+        false => tool(program).unwrap_or_else(|| panic!("{program} was looked up")),
+    };
     let output = Command::new(path).args(arguments).env("LC_ALL", "C").output().expect("it runs");
     let text = [output.stdout, output.stderr].concat();
     (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
 }
 
+/// What e2fsck counts.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Counted {
+    pub inodes_used: u64,
+    pub inodes: u64,
+    pub blocks_used: u64,
+    pub blocks: u64,
+}
+
 /// e2fsck must end well and print its five passes, one line of counts and nothing else.
-pub fn fsck(image: &Path, name: &str) {
-    let (code, text) = run("e2fsck", &["-fn", image.to_str().expect("a plain path")]);
+pub fn fsck(image: &Path, name: &str) -> Counted {
+    fsck_by("e2fsck", image, name)
+}
+
+/// As [`fsck`], by another program than the installed one.
+pub fn fsck_by(program: &str, image: &Path, name: &str) -> Counted {
+    let (code, text) = run(program, &["-fn", image.to_str().expect("a plain path")]);
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("e2fsck 1.")).collect();
     let passes = [
         "Pass 1: Checking inodes, blocks, and sizes",
@@ -423,6 +453,14 @@ pub fn fsck(image: &Path, name: &str) {
         "{name}: e2fsck ends with {code}:\n{}",
         text.lines().take(40).collect::<Vec<_>>().join("\n")
     );
+    // PATH: 11/64 files (0.0% non-contiguous), 20/1024 blocks
+    let words: Vec<&str> = lines[5][image.as_os_str().len() + 2..].split(' ').collect();
+    let pair = |word: &str| -> (u64, u64) {
+        let (used, all) = word.split_once('/').expect("used/all");
+        (used.parse().expect("a number"), all.parse().expect("a number"))
+    };
+    let ((inodes_used, inodes), (blocks_used, blocks)) = (pair(words[0]), pair(words[4]));
+    Counted { inodes_used, inodes, blocks_used, blocks }
 }
 
 /// All bytes of a small layout.
@@ -481,4 +519,17 @@ pub fn view(name: &str, mut sample: Sample, len: u64) {
             _ => {}
         }
     }
+}
+
+/// All of these, one after the other; fails at the end, with everything that was said.
+pub fn all_of<T>(cells: impl IntoIterator<Item = T>, mut check: impl FnMut(T)) {
+    let mut failures = Vec::new();
+    for cell in cells {
+        let check = std::panic::AssertUnwindSafe(|| check(cell));
+        if let Err(panic) = std::panic::catch_unwind(check) {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            failures.push(text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?").to_owned());
+        }
+    }
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n\n"));
 }

@@ -1,0 +1,101 @@
+//! Feature sets × sizes of blocks × contents × sizes: e2fsck says nothing, our reader finds the tree, and what is promised
+//! to be free is free. By default each format meets one of the contents, small and roomy; with `DISKWRIGHT_ALL=1` all.
+#![allow(clippy::disallowed_methods)]
+
+#[path = "ext_support/mod.rs"]
+mod kit;
+
+use diskwright_formats::fault::RefusalKind;
+use diskwright_fstools::registry::Geometry;
+use kit::contents::CONTENTS;
+use kit::formats::{Format, every};
+use kit::same::same;
+use kit::{Image, Sample, all, all_of, fsck, have, identity};
+
+const MIB: u64 = 1 << 20;
+
+/// Lays a sample in a format at a size and lets everyone judge.
+fn check(name: &str, format: &Format, sample: &Sample, len: u64) {
+    let name = format!("{name}, {}, {len} bytes", format.line);
+    let place = Geometry { len, sector_size: 512, hidden_sectors: 0 };
+    let laid = format.filesystem().lay(&sample.tree, &place, &identity());
+    let laid = laid.unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+    assert_eq!(laid.layout.len(), len, "{name}");
+    let poisoned = laid.layout.poisoned(0xF5);
+    same(&name, format, sample, &laid, &poisoned);
+    let image = Image::write(&poisoned, &sample.contents);
+    let counted = fsck(&image.path, &name);
+    let (used, free) = laid.usage.inodes.expect("ext has inodes");
+    assert_eq!((counted.inodes_used, counted.inodes), (used, used + free), "{name}: inodes");
+    assert_eq!(counted.blocks_used * format.block, laid.usage.used, "{name}: used");
+    assert!(laid.usage.free <= (counted.blocks - counted.blocks_used) * format.block, "{name}: free");
+    assert!(counted.blocks * format.block <= len, "{name}");
+}
+
+/// The smallest size, one block less, and one with room for growth.
+fn check_sizes(name: &str, format: &Format, sample: &Sample) {
+    let filesystem = format.filesystem();
+    let measured = |free| {
+        let len = filesystem.measure(&sample.tree, free, 512);
+        len.unwrap_or_else(|refusal| panic!("{name}, {}: {refusal}", format.line))
+    };
+    let smallest = measured(0);
+    check(name, format, sample, smallest);
+    let place = Geometry { len: smallest - format.block, sector_size: 512, hidden_sectors: 0 };
+    let refusal = filesystem.lay(&sample.tree, &place, &identity()).expect_err("one block less");
+    assert_eq!(refusal.kind, RefusalKind::TooSmall { needed: Some(smallest) }, "{name}, {}", format.line);
+    // Beyond several groups, whatever their size, and no whole number of blocks.
+    let free = 40 * MIB + 1;
+    let roomy = measured(free);
+    let place = Geometry { len: roomy, sector_size: 512, hidden_sectors: 0 };
+    let laid = filesystem.lay(&sample.tree, &place, &identity()).expect("measured");
+    assert!(laid.usage.free >= free, "{name}, {}: {} free", format.line, laid.usage.free);
+    check(name, format, sample, roomy + 512);
+}
+
+/// Part `part` of `parts` of the table, so that several run at once.
+fn part(test: &str, part: usize, parts: usize) {
+    if !have(test, "e2fsck") {
+        return;
+    }
+    let formats = every();
+    // Neighbours in the table are the same line with other blocks: each line meets three contents.
+    let asked = |at: usize, number: usize| all() || number == (at + at / 3) % CONTENTS.len();
+    let cells = formats.iter().enumerate().filter(|(at, _)| at % parts == part).flat_map(|(at, format)| {
+        let contents = CONTENTS.iter().enumerate().filter(move |(number, _)| asked(at, *number));
+        contents.map(move |(_, (name, make))| (name, format, make))
+    });
+    all_of(cells, |(name, format, make)| check_sizes(name, format, &make(format)));
+}
+
+#[test]
+fn every_format_with_every_content_is_clean_1() {
+    part("every_format_with_every_content_is_clean_1", 0, 2);
+}
+
+#[test]
+fn every_format_with_every_content_is_clean_2() {
+    part("every_format_with_every_content_is_clean_2", 1, 2);
+}
+
+/// Sizes at which groups, their tables and the copies of the superblock begin and end.
+#[test]
+fn every_set_is_clean_at_the_borders_of_groups() {
+    const TEST: &str = "every_set_is_clean_at_the_borders_of_groups";
+    if !have(TEST, "e2fsck") {
+        return;
+    }
+    let sample = Sample::default();
+    let formats = every();
+    let formats = formats.iter().enumerate().filter(|(at, _)| all() || at % 4 == 0);
+    all_of(formats, |(at, format)| {
+        let group = 8 * format.block * format.block;
+        let first = if format.block == 1024 { 1024 } else { 0 };
+        let around = [1, 10, 100].map(|more| first + 2 * group + more * format.block);
+        let borders = [first + 2 * group - format.block, first + 2 * group].into_iter().chain(around);
+        let far = [9 * group + 600 * format.block, 300 << 20, 3 << 30];
+        for len in borders.chain(if all() || at % 8 == 0 { far.to_vec() } else { vec![] }) {
+            check("empty", format, &sample, len);
+        }
+    });
+}
