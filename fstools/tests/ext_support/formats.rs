@@ -51,6 +51,11 @@ impl Format {
         self.features.contains(feature)
     }
 
+    /// As dumpe2fs names them.
+    pub fn features(&self) -> impl Iterator<Item = &str> {
+        self.features.iter().map(String::as_str)
+    }
+
     pub fn filesystem(&self) -> Box<dyn Filesystem> {
         filesystem(&self.line)
     }

@@ -370,6 +370,27 @@ impl Image {
     }
 }
 
+/// An image in a file, to be read.
+pub struct Disk(File, u64);
+
+impl Disk {
+    pub fn open(path: &Path) -> Disk {
+        let file = File::open(path).expect("an image");
+        let len = file.metadata().expect("an image").len();
+        Disk(file, len)
+    }
+}
+
+impl ReadAt for Disk {
+    fn len(&self) -> u64 {
+        self.1
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        self.0.read_exact_at(buffer, offset)
+    }
+}
+
 fn read(source: &Source, contents: &dyn Contents, buffer: &mut [u8]) {
     match source {
         Source::Bytes(bytes, from) => buffer.copy_from_slice(&bytes[*from as usize..][..buffer.len()]),
@@ -528,7 +549,13 @@ pub fn all_of<T>(cells: impl IntoIterator<Item = T>, mut check: impl FnMut(T)) {
         let check = std::panic::AssertUnwindSafe(|| check(cell));
         if let Err(panic) = std::panic::catch_unwind(check) {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            failures.push(text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?").to_owned());
+            failures.push(
+                text.or(panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("?")
+                    .chars()
+                    .take(1500)
+                    .collect::<String>(),
+            );
         }
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n\n"));
