@@ -4,9 +4,12 @@
 #[path = "ext_support/mod.rs"]
 mod kit;
 
-use diskwright_fstools::ext::disk::LATEST_SAFE_TIME;
-use diskwright_fstools::tree::{Data, Kind, NodeId, Step, Tree};
-use kit::{Image, Sample, fsck, have, lay_with, run, skip};
+use diskwright_fstools::registry::Geometry;
+use diskwright_fstools::tree::{Data, Kind, NodeId, ROOT, Step, Tree};
+use kit::contents::CONTENTS;
+use kit::formats::{Format, every};
+use kit::{Image, Sample, all, all_of, fsck, have, identity, lay_with, run, skip};
+use rustix::fs::{XattrFlags, setxattr};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -39,17 +42,22 @@ impl Drop for Mounted {
     }
 }
 
-fn check(name: &str, sample: &Sample, len: u64, options: &str) {
-    let laid = lay_with(sample, len, options).unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+/// Lays, mounts, compares, changes, and asks e2fsck; `false` where mounting is not possible.
+fn check(name: &str, sample: &Sample, len: u64, format: &Format) -> bool {
+    let name = format!("{name}, {}, {len} bytes", format.line);
+    let place = Geometry { len, sector_size: 512, hidden_sectors: 0 };
+    let laid = format.filesystem().lay(&sample.tree, &place, &identity());
+    let laid = laid.unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
     let image = Image::write(&laid.layout.poisoned(0xF5), &sample.contents);
     let Some(mounted) = Mounted::new(&image) else {
-        skip(name, "mounting needs root and loop devices");
-        return;
+        skip(&name, "mounting needs root and loop devices");
+        return false;
     };
-    compare(sample, &mounted.0);
-    change(sample, &mounted.0);
+    compare(format, sample, &mounted.0);
+    change(format, sample, &mounted.0);
     drop(mounted);
     fsck(&image.path, &format!("{name}, after the kernel wrote to it"));
+    true
 }
 
 #[test]
@@ -58,23 +66,51 @@ fn the_kernel_finds_and_keeps_everything() {
     if !["mount", "e2fsck"].iter().all(|program| have(TEST, program)) {
         return;
     }
-    for (name, sample, len, options) in [
-        ("empty", Sample::default(), 16 * MIB, ""),
-        ("kinds", kit::kinds(), 24 * MIB, ""),
+    let cells = [
+        ("empty", Sample::default(), 48 * MIB, ""),
         ("kinds, large", kit::kinds(), 5 << 30, "-O metadata_csum_seed"),
-        ("kinds, no journal", kit::kinds(), 24 * MIB, "-O ^has_journal,^resize_inode"),
         ("wide", kit::wide(40_000), 200 * MIB, "-i 4096"),
         ("wide, linear", kit::wide(3000), 64 * MIB, "-O ^dir_index -i 4096"),
-        ("deep", kit::deep(400), 32 * MIB, "-i 4096"),
+        ("deep", kit::deep(400), 64 * MIB, "-i 4096"),
         ("attributes", kit::attributes(), 64 * MIB, "-i 4096"),
-        ("holes", kit::holes(), 64 * MIB, ""),
+        ("holes", kit::holes(), 128 * MIB, ""),
         ("subdirectories", kit::subdirectories(1000), 64 * MIB, "-i 4096"),
-    ] {
-        check(name, &sample, len, options);
-    }
+    ];
+    all_of(cells, |(name, sample, len, options)| {
+        check(name, &sample, len, &Format::of(options));
+    });
     if kit::all() {
-        check("many subdirectories", &kit::subdirectories(65_000), 2 << 30, "-i 4096");
+        check("many subdirectories", &kit::subdirectories(65_000), 2 << 30, &Format::of("-i 4096"));
     }
+}
+
+/// Each format with one of the contents; with `DISKWRIGHT_ALL=1` with each.
+#[test]
+fn the_kernel_mounts_every_format() {
+    const TEST: &str = "the_kernel_mounts_every_format";
+    if !["mount", "e2fsck"].iter().all(|program| have(TEST, program)) {
+        return;
+    }
+    let formats = every();
+    let asked = |at: usize, number: usize| all() || number == (at + at / 3) % CONTENTS.len();
+    let cells = formats.iter().enumerate().flat_map(|(at, format)| {
+        let contents = CONTENTS.iter().enumerate().filter(move |(number, _)| asked(at, *number));
+        contents.map(move |(_, (name, make))| (name, format, make))
+    });
+    let mut possible = true;
+    all_of(cells, |(name, format, make)| {
+        if possible {
+            // Inodes for all that is made in it, too.
+            let line = if format.line.contains("-N") || format.line.contains("-i ") {
+                format.line.clone()
+            } else {
+                format!("{} -i 4096", format.line)
+            };
+            let (format, sample) = (Format::of(&line), make(format));
+            let len = format.filesystem().measure(&sample.tree, 60 * MIB, 512).expect("measured");
+            possible = check(name, &sample, len, &format);
+        }
+    });
 }
 
 /// What an image does on its first boot on a larger disk.
@@ -109,8 +145,8 @@ fn it_grows_while_it_is_mounted() {
             return;
         }
         assert_eq!(code, 0, "{text}");
-        compare(&sample, &mounted.0);
-        change(&sample, &mounted.0);
+        compare(&Format::of(""), &sample, &mounted.0);
+        change(&Format::of(""), &sample, &mounted.0);
         drop(mounted);
         fsck(&image.path, &format!("{len} bytes grown online to {larger}"));
         let (_, text) = run("dumpe2fs", &["-h", image.path.to_str().expect("a plain path")]);
@@ -123,12 +159,12 @@ fn at(mount: &Path, path: &[u8]) -> PathBuf {
     path.into()
 }
 
-fn compare(sample: &Sample, mount: &Path) {
+fn compare(format: &Format, sample: &Sample, mount: &Path) {
     let links = sample.tree.links();
     let mut seen = 0;
     for step in sample.tree.walk() {
         let path = at(mount, &step.path);
-        compare_node(sample, &step, &path, links[step.node.0 as usize]);
+        compare_node(format, sample, &step, &path, links[step.node.0 as usize]);
         seen += 1;
     }
     let found = count(mount) - usize::from(sample.tree.lookup(b"lost+found").is_none());
@@ -142,19 +178,14 @@ fn count(directory: &Path) -> usize {
         .sum::<usize>()
 }
 
-fn compare_node(sample: &Sample, step: &Step, path: &Path, links: u32) {
+fn compare_node(format: &Format, sample: &Sample, step: &Step, path: &Path, links: u32) {
     let name = step.path.escape_ascii();
     let node = sample.tree.node(step.node);
     let found = fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!((found.uid(), found.gid()), (node.meta.uid, node.meta.gid), "{name}: owner");
     assert_eq!(found.mode() & 0o7777, u32::from(node.meta.mode), "{name}: mode");
-    let mtime = node.meta.mtime;
-    match mtime.sec.clamp(i32::MIN.into(), LATEST_SAFE_TIME) {
-        sec if sec == mtime.sec => {
-            assert_eq!((found.mtime(), found.mtime_nsec()), (sec, i64::from(mtime.nsec)), "{name}")
-        }
-        sec => assert_eq!((found.mtime(), found.mtime_nsec()), (sec, 0), "{name}: a clamped time"),
-    }
+    let mtime = format.time(node.meta.mtime);
+    assert_eq!((found.mtime(), found.mtime_nsec()), (mtime.sec, i64::from(mtime.nsec)), "{name}: time");
     let kind = found.file_type();
     match &node.kind {
         Kind::Directory(_) => {
@@ -164,7 +195,7 @@ fn compare_node(sample: &Sample, step: &Step, path: &Path, links: u32) {
         }
         Kind::File(data) => {
             assert_eq!((kind.is_file(), found.len()), (true, data.size()), "{name}");
-            compare_data(sample, data, path);
+            compare_data(format, sample, data, path);
         }
         Kind::Symlink(target) => {
             assert_eq!(fs::read_link(path).expect("a symlink").as_os_str().as_bytes(), &target[..], "{name}");
@@ -186,11 +217,11 @@ fn compare_node(sample: &Sample, step: &Step, path: &Path, links: u32) {
 fn subdirectories(tree: &Tree, node: NodeId) -> u64 {
     let directories =
         tree.children(node).filter(|(_, child)| matches!(tree.node(*child).kind, Kind::Directory(_)));
-    let ours = node == diskwright_fstools::tree::ROOT && tree.lookup(b"lost+found").is_none();
+    let ours = node == ROOT && tree.lookup(b"lost+found").is_none();
     directories.count() as u64 + u64::from(ours)
 }
 
-fn compare_data(sample: &Sample, data: &Data, path: &Path) {
+fn compare_data(format: &Format, sample: &Sample, data: &Data, path: &Path) {
     let bytes = match data {
         Data::Bytes(bytes) => bytes,
         Data::Content { id, .. } => &sample.contents.0[id.0 as usize],
@@ -204,10 +235,12 @@ fn compare_data(sample: &Sample, data: &Data, path: &Path) {
     let start = data.size() - found.len() as u64;
     file.read_exact_at(&mut found, start).expect("as long as it says");
     assert!(found.iter().all(|&byte| byte == 0), "{}: the hole at the end", path.display());
-    // Holes are holes: as many blocks as the runs need, and some for the extent tree.
-    let used: u64 = data.runs().map(|run| (run.end - run.start).div_ceil(4096)).sum();
-    let blocks = fs::metadata(path).expect("a file").blocks() / 8;
-    assert!((used..=used + 4).contains(&blocks), "{}: {blocks} blocks for {used}", path.display());
+    // Holes are holes: as many blocks as the runs need, and some for the map and for attributes.
+    let used: u64 = data.runs().map(|run| (run.end - run.start).div_ceil(format.block)).sum();
+    let runs = data.runs().count() as u64;
+    let map = if format.has("extent") { 1 + runs / 80 + 3 } else { used / (format.block / 4) + 3 * runs + 3 };
+    let blocks = fs::metadata(path).expect("a file").blocks() * 512 / format.block;
+    assert!((used..=used + map + 1).contains(&blocks), "{}: {blocks} blocks for {used}", path.display());
 }
 
 fn compare_attributes(sample: &Sample, step: &Step, path: &Path, symlink: bool) {
@@ -228,30 +261,78 @@ fn compare_attributes(sample: &Sample, step: &Step, path: &Path, symlink: bool) 
 }
 
 /// Creates, changes and deletes files in every directory.
-fn change(sample: &Sample, mount: &Path) {
+fn change(format: &Format, sample: &Sample, mount: &Path) {
     for step in sample.tree.walk() {
         let path = at(mount, &step.path);
+        let fails = |error: std::io::Error| -> ! { panic!("{}: {error}", path.display()) };
         match &sample.tree.node(step.node).kind {
             Kind::Directory(_) => {
-                let many = if sample.tree.children(step.node).len() > 2000 { 3000 } else { 1 };
-                for number in 0..many {
-                    fs::write(path.join(format!("made by the test {number}")), b"0123456789")
-                        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                }
-                fs::create_dir(path.join("a directory"))
-                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-                let first = sample.tree.children(step.node).next();
-                let is_file = |node: NodeId| !matches!(sample.tree.node(node).kind, Kind::Directory(_));
-                if let Some((name, _)) = first.filter(|&(_, node)| is_file(node)) {
-                    fs::remove_file(path.join(OsStr::from_bytes(name))).expect("it was there");
-                }
+                change_directory(sample, step.node, &path).unwrap_or_else(|error| fails(error))
             }
             Kind::File(data) if (1..100_000).contains(&data.size()) && path.exists() => {
                 let file = File::options().write(true).open(&path).expect("a file");
-                file.write_all_at(b"changed", data.size() + 5000)
-                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+                file.write_all_at(b"changed", data.size() + 5000).unwrap_or_else(|error| fails(error));
             }
             _ => {}
         }
     }
+    change_largely(format, mount).unwrap_or_else(|error| panic!("{}: {error}", format.line));
+}
+
+fn change_directory(sample: &Sample, node: NodeId, path: &Path) -> std::io::Result<()> {
+    // So many that leaves and nodes of an index must be split.
+    let many = if sample.tree.children(node).len() > 500 { 3000 } else { 1 };
+    for number in 0..many {
+        fs::write(path.join(format!("made by the test {number}")), b"0123456789")?;
+    }
+    fs::create_dir(path.join("a directory"))?;
+    let first = sample.tree.children(node).next();
+    let is_file = |node: NodeId| !matches!(sample.tree.node(node).kind, Kind::Directory(_));
+    if let Some((name, _)) = first.filter(|&(_, node)| is_file(node)) {
+        fs::remove_file(path.join(OsStr::from_bytes(name)))?;
+    }
+    if many > 1 {
+        // Every other name of a large directory goes, so that whole blocks of it become empty.
+        for (name, _) in sample.tree.children(node).step_by(2).filter(|&(_, node)| is_file(node)) {
+            match fs::remove_file(path.join(OsStr::from_bytes(name))) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                other => other?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A large file, a sparse one, links, attributes inside and outside of the inode, an ACL.
+fn change_largely(format: &Format, mount: &Path) -> std::io::Result<()> {
+    let at = mount.join("changed by the test");
+    fs::create_dir(&at)?;
+    let large = kit::noise(77, 12 << 20);
+    fs::write(at.join("large"), &large)?;
+    let sparse = File::create(at.join("sparse"))?;
+    for place in [0, 1 << 20, 100 << 20, (1 << 31) - 10_000] {
+        sparse.write_all_at(b"something", place)?;
+    }
+    std::os::unix::fs::symlink("x".repeat(300), at.join("symlink"))?;
+    fs::hard_link(at.join("large"), at.join("hard link"))?;
+    fs::rename(at.join("sparse"), mount.join("renamed by the test"))?;
+    if format.has("ext_attr") {
+        let file = at.join("large");
+        setxattr(&file, "user.small", b"small", XattrFlags::empty())?;
+        setxattr(&file, "user.larger", &large[..600], XattrFlags::empty())?;
+        let acl = kit::acl(&[
+            (1, 7, u32::MAX),
+            (2, 5, 1000),
+            (4, 5, u32::MAX),
+            (0x10, 7, u32::MAX),
+            (0x20, 4, u32::MAX),
+        ]);
+        setxattr(&at, "system.posix_acl_access", &acl, XattrFlags::empty())?;
+        if format.has("ea_inode") {
+            setxattr(&file, "user.large", &large[..20_000], XattrFlags::empty())?;
+        }
+        setxattr(mount, "user.of the root", b"value", XattrFlags::empty())?;
+    }
+    assert!(fs::read(at.join("hard link"))? == large, "{}: what was just written", format.line);
+    Ok(())
 }

@@ -27,7 +27,7 @@ impl Format {
     pub fn of(line: &str) -> Format {
         let words: Vec<&str> = line.split_whitespace().collect();
         let value =
-            |option: &str| words.windows(2).filter(|pair| pair[0] == option).map(|pair| pair[1]).last();
+            |option: &str| words.windows(2).filter(|pair| pair[0] == option).map(|pair| pair[1]).next_back();
         let generation = value("-t").unwrap_or("ext4");
         let mut features: BTreeSet<String> = EXT2.iter().map(|&name| name.to_owned()).collect();
         if generation != "ext2" {
