@@ -1,7 +1,7 @@
 //! Trees that fill what a format has.
 
 use super::formats::Format;
-use super::{Sample, acl, deep, kinds, meta, noise, subdirectories, wide};
+use super::{Sample, acl, deep, kinds_with_links, meta, noise, subdirectories, wide};
 use diskwright_fstools::tree::{HOLE_WINDOW, Kind, Node, ROOT, Xattrs};
 
 /// A tree for a format.
@@ -10,7 +10,7 @@ pub type Make = fn(&Format) -> Sample;
 /// All of them.
 pub const CONTENTS: &[(&str, Make)] = &[
     ("empty", |_| Sample::default()),
-    ("kinds", |_| kinds()),
+    ("kinds", |format| kinds_with_links(format.block as usize - 1)),
     ("wide", |_| wide(3000)),
     ("long names", long_names),
     ("deep", |_| deep(300)),

@@ -3,7 +3,7 @@
 use super::formats::Format;
 use super::{Sample, bytes_of, identity};
 use diskwright_formats::layout::{Contents, Layout, OneFile, ReadAt, Reader};
-use diskwright_fstools::registry::{Laid, Opened, Row, find};
+use diskwright_fstools::registry::{Laid, Opened, ROWS, Row, find};
 use diskwright_fstools::tree::{Data, Kind, NodeId, ROOT, Step, Tree, Xattrs};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -84,18 +84,15 @@ pub fn same(name: &str, format: &Format, sample: &Sample, laid: &Laid, layout: &
     assert_eq!(opened.id, filesystem.id(&identity()), "{name}");
     assert_eq!(opened.label, filesystem.label().unwrap_or_default().as_bytes(), "{name}");
     let mut text = String::new();
-    (row().dump)(&image, &mut text).unwrap_or_else(|damage| panic!("{name}: {damage}"));
+    (find("ext4").expect("a row").dump)(&image, &mut text).unwrap_or_else(|damage| panic!("{name}: {damage}"));
     check_tiles(&text, image.len());
-}
-
-fn row() -> &'static Row {
-    find("ext4").expect("a row")
 }
 
 /// Our reader finds no damage and the tree.
 pub fn read_same(name: &str, format: &Format, sample: &Sample, image: &dyn ReadAt) -> Opened {
-    assert!((row().recognise)(image), "{name}");
-    let mut opened = (row().open)(image).unwrap_or_else(|damage| panic!("{name}: {damage}"));
+    let recognised: Vec<&Row> = ROWS.iter().filter(|row| (row.recognise)(image)).collect();
+    let [row] = recognised[..] else { panic!("{name}: recognised by {} rows", recognised.len()) };
+    let mut opened = (row.open)(image).unwrap_or_else(|damage| panic!("{name}: {damage}"));
     let damage: Vec<String> = opened.damage.iter().take(9).map(ToString::to_string).collect();
     assert!(damage.is_empty(), "{name}:\n{}", damage.join("\n"));
     assert!(opened.len <= image.len(), "{name}: {} bytes in an image of {}", opened.len, image.len());
