@@ -6,10 +6,13 @@ use diskwright::model::{Arch, Model};
 use diskwright::resolve::{Choice, ResolveError, resolve};
 use proptest::prelude::*;
 
+/// What every description must say.
+const ABOUT: &str = "<description type=\"system\"><author>A</author><contact>a@b</contact><specification>S</specification></description>";
+
 /// A description whose third line is its only type.
 fn with_type(attributes: &str, children: &str) -> String {
     format!(
-        "<image schemaversion=\"8.5\" name=\"t\">\n<preferences><version>1.0</version>\n<type {attributes}>\n{children}\n\
+        "<image schemaversion=\"8.5\" name=\"t\">{ABOUT}\n<preferences><version>1.0</version>\n<type {attributes}>\n{children}\n\
          </type>\n</preferences>\n</image>\n"
     )
 }
@@ -82,18 +85,17 @@ fn what_is_not_supported_is_named() {
         (
             r#"image="oem" filesystem="ext4" firmware="bios""#,
             LOADER,
-            "d.xml:3:37: error: firmware=\"bios\" is not supported yet\n  firmware=\"uefi\" is supported",
+            "d.xml:3:37: error: firmware=\"bios\" is not supported yet: boot of BIOS machines\n  supported: firmware=\"efi\", firmware=\"uefi\"",
         ),
         (
             r#"image="oem" firmware="efi" filesystem="btrfs""#,
             LOADER,
-            "d.xml:3:34: error: filesystem=\"btrfs\" is not supported yet\n  filesystem=\"ext4\" is supported",
+            "d.xml:3:34: error: filesystem=\"btrfs\" is not supported yet\n  supported: filesystem=\"ext4\"",
         ),
         (
             GOOD,
             r#"<bootloader name="grub2"/><oemconfig><oem-resize>false</oem-resize></oemconfig>"#,
-            "d.xml:4:13: error: bootloader name=\"grub2\" is not supported yet\n  supported: name=\"systemd_boot\", and \
-             name=\"custom\", which installs nothing",
+            "d.xml:4:13: error: name=\"grub2\" is not supported yet: GRUB\n  supported: name=\"systemd_boot\", name=\"custom\"",
         ),
         (
             GOOD,
@@ -105,7 +107,7 @@ fn what_is_not_supported_is_named() {
             r#"image="oem" firmware="uefi" filesystem="ext4" luks="secret" overlayroot="true" mdraid="mirroring""#,
             LOADER,
             "d.xml:3:53: error: attribute luks of <type> is not supported yet: encryption\n\
-             d.xml:3:67: error: attribute overlayroot of <type> is not supported yet, except false or 0\n\
+             d.xml:3:67: error: attribute overlayroot of <type> is not supported yet, except false or 0: an overlay root\n\
              d.xml:3:86: error: attribute mdraid of <type> is not supported yet: RAID",
         ),
         (
@@ -113,24 +115,23 @@ fn what_is_not_supported_is_named() {
             "<bootloader name=\"custom\"/>\n<systemdisk><volume name=\"home\"/></systemdisk>\n<oemconfig><oem-swap>true</oem-swap>\
              <oem-resize>false</oem-resize></oemconfig>",
             "d.xml:5:1: error: element systemdisk is not supported yet: volumes (LVM, btrfs)\n\
-             d.xml:6:12: error: element oem-swap is not supported yet, except false or 0",
+             d.xml:6:12: error: element oem-swap is not supported yet, except false or 0: swap",
         ),
         (
             r#"image="iso" firmware="efi""#,
             "",
-            "d.xml:3:7: error: image=\"iso\" is not supported yet\n  supported: image=\"oem\", image=\"ext4\"",
+            "d.xml:3:7: error: image=\"iso\" is not supported yet: live media\n  supported: image=\"ext4\", image=\"oem\"",
         ),
         (
             r#"image="oem" firmware="uefi" filesystem="ext4" format="vmdk""#,
             LOADER,
-            "d.xml:3:53: error: format=\"vmdk\" is not supported yet\n  supported: format=\"qcow2\", and no format, which \
-             is raw",
+            "d.xml:3:53: error: format=\"vmdk\" is not supported yet\n  supported: format=\"raw\", format=\"qcow2\"",
         ),
         (
             r#"image="oem" firmware="uefi" filesystem="ext4" efiparttable="msdos" installiso="true""#,
             LOADER,
-            "d.xml:3:53: error: efiparttable=\"msdos\" is not supported yet\n  efiparttable=\"gpt\" is supported\n\
-             d.xml:3:74: error: attribute installiso of <type> is not supported yet, except false or 0",
+            "d.xml:3:53: error: efiparttable=\"msdos\" is not supported yet: MBR partition tables\n  supported: efiparttable=\"gpt\"\n\
+             d.xml:3:74: error: attribute installiso of <type> is not supported yet, except false or 0: install media",
         ),
     ];
     for (attributes, children, expected) in cases {
@@ -154,12 +155,13 @@ fn what_is_unknown_is_named_with_its_neighbour() {
     check_type(
         r#"image="oen""#,
         "",
-        "d.xml:3:14: error: image has no value oen: it is one of oem, ext2, ext3, ext4, btrfs, squashfs, erofs, xfs, iso, \
-         pxe, kis, docker, oci, appx, wsl, enclave, cpio, tbz\n  did you mean oem?",
+        "d.xml:3:14: error: image has no value oen: it is one of btrfs, cpio, docker, ext2, ext3, ext4, iso, oem, pxe, \
+         kis, squashfs, erofs, tbz, xfs, oci, appx, enclave, wsl\n  did you mean oem?",
     );
     check(
         "<image schemaversion=\"8.5\" name=\"t\">\n<repositry/>\nwords\n<preferences nix=\"1\"/>\n</image>",
-        "d.xml:1:1: error: no type in the preferences that are selected\n  types may hide behind profiles: --profile NAME\n\
+        "d.xml:1:1: error: <image> lacks the element description\n\
+         d.xml:1:1: error: no type in the preferences that are selected\n  types may hide behind profiles: --profile NAME\n\
          d.xml:1:1: error: no version in the preferences that are selected\n\
          d.xml:2:1: error: <image> has no element repositry\n  did you mean repository?\n\
          d.xml:2:13: error: text in <image>, which only holds elements\n\
@@ -233,14 +235,9 @@ fn partitions_are_checked() {
         ),
         (
             "name=\"aa\" size=\"5K\"",
-            "d.xml:5:34: error: size of a partition is no size: 5K\n  a number of MiB, or one with M or \
-          G behind it",
+            "d.xml:5:40: error: size is no size: 5K\n  a number of MiB, or one with M or G behind it",
         ),
-        (
-            "name=\"aa\" size=\"0\"",
-            "d.xml:5:34: error: size of a partition is no size: 0\n  a number of MiB, or one with M or G \
-          behind it",
-        ),
+        ("name=\"aa\" size=\"0\"", "d.xml:5:40: error: size is nothing, or more than 2^60 bytes: 0"),
         (
             "name=\"aa\" size=\"5\" mountpoint=\"/a\"",
             "d.xml:5:43: error: a mount point without a file system: /a\n  add \
@@ -259,17 +256,17 @@ fn partitions_are_checked() {
         (
             "name=\"aa\" size=\"5\" filesystem=\"xfs\"",
             "d.xml:5:43: error: filesystem=\"xfs\" is not supported yet\n  \
-          filesystem=\"ext4\" is supported",
+          supported: filesystem=\"ext4\", filesystem=\"fat32\", filesystem=\"fat16\"",
         ),
         (
             "name=\"aa\" size=\"5\" clone=\"1\" part_id=\"3\"",
             "d.xml:5:43: error: attribute clone of <partition> is not supported \
-          yet, except false or 0\nd.xml:5:53: error: attribute part_id of <partition> is not supported yet: a chosen \
+          yet, except false or 0: clones\nd.xml:5:53: error: attribute part_id of <partition> is not supported yet: a chosen \
           partition number",
         ),
         (
             "name=\"aa\" size=\"5\" partition_name=\"x y\"",
-            "d.xml:5:43: error: partition_name is no name: x y\n  1 to 32 letters, \
+            "d.xml:5:59: error: partition_name is no name: x y\n  1 to 32 letters, \
           digits, `_`, `-` or `.`",
         ),
         (
@@ -286,40 +283,46 @@ fn partitions_are_checked() {
 fn the_top_of_a_description_is_checked() {
     let rest = "<preferences><version>1.0</version>\n<type image=\"ext4\"/></preferences></image>";
     let cases = [
-        ("<image schemaversion=\"8.5\">", "d.xml:1:1: error: <image> lacks the attribute name"),
         (
-            "<image schemaversion=\"8.5\" name=\"../x\">",
-            "d.xml:1:34: error: name is no name: ../x\n  1 to 128 letters, digits, \
-          `_`, `-` or `.`, the first one no `.`",
+            &format!("<image schemaversion=\"8.5\">{ABOUT}"),
+            "d.xml:1:1: error: <image> lacks the attribute name",
         ),
         (
-            "<image schemaversion=\"5.9\" name=\"t\">",
+            &format!("<image schemaversion=\"8.5\" name=\"../x\">{ABOUT}"),
+            "d.xml:1:34: error: name is no name of a file: ../x\n  at most 128 letters, digits, `_`, `-` or `.`, the first one no \
+          `.`\nd.xml:1:34: error: name is no name: ../x\n  letters, digits, `_`, `-` and `.`",
+        ),
+        (
+            &format!("<image schemaversion=\"5.9\" name=\"t\">{ABOUT}"),
             "d.xml:1:23: error: schemaversion before 6.0 is not supported: 5.9\n  \
           upgrade the description with an older KIWI first",
         ),
         (
-            "<image schemaversion=\"7.7\" name=\"t\">",
+            &format!("<image schemaversion=\"7.7\" name=\"t\">{ABOUT}"),
             "d.xml:1:23: error: there was no such schemaversion: 7.7\n  6.0 to 6.9, 7.0 to 7.6, 8.0 to 8.5",
         ),
         (
-            "<image schemaversion=\"9.0\" name=\"t\">",
+            &format!("<image schemaversion=\"9.0\" name=\"t\">{ABOUT}"),
             "d.xml:1:23: error: schemaversion is newer than 8.5, the last that is known: 9.0\n  schemaversion=\"8.5\", if \
           nothing newer is used",
         ),
-        ("<image schemaversion=\"+8.5\" name=\"t\">", "d.xml:1:23: error: schemaversion is no version: +8.5"),
         (
-            "<image schemaversion=\"8.5\" name=\"t\"><include from=\"x.xml\"/>",
+            &format!("<image schemaversion=\"+8.5\" name=\"t\">{ABOUT}"),
+            "d.xml:1:23: error: schemaversion is no version: +8.5",
+        ),
+        (
+            &format!("<image schemaversion=\"8.5\" name=\"t\"><include from=\"x.xml\"/>{ABOUT}"),
             "d.xml:1:52: error: what is included cannot be read: there are no other files here\n  file:///PATH is \
           absolute; this://PATH and a path without / in front start at the description",
         ),
         (
-            "<image schemaversion=\"8.5\" name=\"t\"><include/>",
+            &format!("<image schemaversion=\"8.5\" name=\"t\"><include/>{ABOUT}"),
             "d.xml:1:37: error: <include> lacks the attribute from",
         ),
         (
-            "<image schemaversion=\"8.5\" name=\"t\"><description type=\"boot\"/>",
+            &format!("<image schemaversion=\"8.5\" name=\"t\">{}", ABOUT.replace("system", "boot")),
             "d.xml:1:50: error: type=\"boot\" is not \
-          supported yet: descriptions of custom initrds",
+          supported yet: descriptions of custom initrds\n  supported: type=\"system\"",
         ),
     ];
     for (head, expected) in cases {
@@ -389,6 +392,46 @@ fn the_file_is_chosen_as_kiwi_chooses_it() {
     assert_eq!((file.model.name.as_str(), file.directory.as_path()), ("b-kiwi", directory.path()));
 }
 
+/// Codes are written in the sources as the first argument of these functions.
+#[test]
+fn every_code_is_explained() {
+    fn sources(directory: &std::path::Path, found: &mut String) {
+        for entry in std::fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if !path.ends_with("explain.rs") {
+                found.push_str(&std::fs::read_to_string(&path).expect("a source"));
+            }
+        }
+    }
+    let mut text = String::new();
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources(&source.join("describe"), &mut text);
+    text += &std::fs::read_to_string(source.join("resolve.rs")).expect("a source");
+    let mut used: Vec<String> = Vec::new();
+    for call in ["error(", "error_with(", "warning(", "not_here(", "unknown("] {
+        for rest in text.split(call).skip(1) {
+            let Some(code) = rest.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next())
+            else {
+                continue;
+            };
+            used.push(code.to_owned());
+        }
+    }
+    used.sort();
+    used.dedup();
+    used.retain(|code| !code.is_empty());
+    let known: Vec<&str> = diskwright::describe::CODES.iter().map(|(code, _)| *code).collect();
+    assert!(known.is_sorted() && used.len() > 15, "{used:?}");
+    for code in &used {
+        assert!(known.contains(&code.as_str()), "{code} is not explained");
+    }
+    for code in known {
+        assert!(used.iter().any(|one| one == code), "{code} is explained and never said");
+    }
+}
+
 #[test]
 fn carets_stand_below_the_attribute() {
     let xml = with_type(r#"image="oem" firmware="bios" filesytem="ext4""#, LOADER);
@@ -396,21 +439,21 @@ fn carets_stand_below_the_attribute() {
     let Err(ResolveError::Refused(diagnostics)) = resolve(&model, &Choice::new(Arch::X86_64)) else {
         panic!("it is refused")
     };
-    let expected = r#"error: <type> lacks the attribute filesystem
+    let expected = r#"error[missing-attribute]: <type> lacks the attribute filesystem
  --> d.xml:3:1
   |
 3 | <type image="oem" firmware="bios" filesytem="ext4">
   | ^^^^^
 
-error: firmware="bios" is not supported yet
+error[unsupported]: firmware="bios" is not supported yet: boot of BIOS machines
  --> d.xml:3:19
   |
 3 | <type image="oem" firmware="bios" filesytem="ext4">
   |                   ^^^^^^^^^^^^^^^
   |
-  = help: firmware="uefi" is supported
+  = help: supported: firmware="efi", firmware="uefi"
 
-error: <type> has no attribute filesytem
+error[unknown-attribute]: <type> has no attribute filesytem
  --> d.xml:3:35
   |
 3 | <type image="oem" firmware="bios" filesytem="ext4">
@@ -423,6 +466,7 @@ error: <type> has no attribute filesytem
 
 /// Two types, two profiles, two machines.
 const CHOICES: &str = r#"<image schemaversion="8.5" name="t">
+<description type="system"><author>A</author><contact>a@b</contact><specification>S</specification></description>
 <profiles>
 <profile name="Disk" description="d"><requires profile="Common"/></profile>
 <profile name="Common" description="c"/>
@@ -460,11 +504,16 @@ fn profiles_types_and_machines_choose() {
         (&[][..], None, Arch::X86_64, "bare Bare 0"),
         (&["Disk"], None, Arch::X86_64, "disk Disk+Common 1"),
         (&["Disk"], Some("vmx"), Arch::X86_64, "disk Disk+Common 1"),
-        (&["Disk"], Some("docker"), Arch::X86_64, "d.xml:11:7: error: image=\"docker\" is not supported yet"),
+        (
+            &["Disk"],
+            Some("docker"),
+            Arch::X86_64,
+            "d.xml:12:7: error: image=\"docker\" is not supported yet: containers",
+        ),
         (&["Disk"], Some("tbz"), Arch::X86_64, "image: --type: no such type: tbz"),
         (&["Nix"], None, Arch::X86_64, "image: --profile: no such profile on x86_64: Nix"),
         (&["Arm"], None, Arch::X86_64, "image: --profile: no such profile on x86_64: Arm"),
-        (&["Arm"], None, Arch::Aarch64, "d.xml:14:35: error: image=\"iso\" is not supported yet"),
+        (&["Arm"], None, Arch::Aarch64, "d.xml:15:35: error: image=\"iso\" is not supported yet: live media"),
         (&["Disk", "Bare"], None, Arch::X86_64, "disk Disk+Common+Bare 1"),
     ];
     for (profiles, kind, arch, expected) in cases {

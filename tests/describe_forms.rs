@@ -313,7 +313,7 @@ fn included_files_are_read_where_they_stand() {
 /// A description of schema 6.0 with everything that was renamed, moved or dropped since.
 #[test]
 fn old_schema_versions_are_upgraded_step_by_step() {
-    let xml = r#"<image schemaversion="VERSION" name="t" kiwirevision="1">
+    let xml = r#"<image schemaversion="VERSION" name="t" kiwirevision="1"><description type="system"><author>A</author><contact>a@b</contact><specification>S</specification></description>
 <preferences><version>1.0</version><hwclock>utc</hwclock>
 <type image="vmx" filesystem="ext4" firmware="uefi" bootloader="custom" vga="0x314">
 </type></preferences>
@@ -341,14 +341,14 @@ fn old_schema_versions_are_upgraded_step_by_step() {
 fn upgrades_keep_what_was_meant() {
     let with = |version: &str, attributes: &str, children: &str| {
         let xml = format!(
-            "<image schemaversion=\"{version}\" name=\"t\">\n<preferences><version>1.0</version>\n<type {attributes}>{children}</type></preferences></image>"
+            "<image schemaversion=\"{version}\" name=\"t\"><description type=\"system\"><author>A</author><contact>a@b</contact><specification>S</specification></description>\n<preferences><version>1.0</version>\n<type {attributes}>{children}</type></preferences></image>"
         );
         outcome("d.xml", &xml).1
     };
     let disk = "image=\"oem\" filesystem=\"ext4\" firmware=\"uefi\"";
     let quiet = "<oemconfig><oem-resize>false</oem-resize></oemconfig>";
     // 6.1 -> 6.2: without a loader it was GRUB.
-    assert!(with("6.1", disk, quiet).contains("bootloader name=\"grub2\" is not supported yet"));
+    assert!(with("6.1", disk, quiet).contains("name=\"grub2\" is not supported yet"));
     // 7.1 -> 7.2: attributes became an element, and problems are found at the attribute.
     let moved = with("7.1", &format!("{disk} bootloader=\"systemd_boot\" boottimeout=\"x\""), quiet);
     assert_eq!(moved, "d.xml:3:92: error: timeout is no number of at most 64 bits: x\n");

@@ -16,7 +16,7 @@ const EPOCH: i64 = 1_700_000_000;
 
 fn describe(attributes: &str, children: &str) -> String {
     format!(
-        r#"<image schemaversion="8.5" name="demo" displayname="Demo"><preferences><version>1.2.3</version>
+        r#"<image schemaversion="8.5" name="demo" displayname="Demo"><description type="system"><author>A</author><contact>a@b</contact><specification>S</specification></description><preferences><version>1.2.3</version>
         <type image="oem" filesystem="ext4" firmware="uefi" {attributes}>
         <oemconfig><oem-resize>false</oem-resize></oemconfig>{children}</type></preferences></image>"#
     )
@@ -565,7 +565,7 @@ fn a_tree_without_a_description_makes_a_disk() {
 
 #[test]
 fn a_bare_file_system_has_neither_table_nor_fstab() {
-    let xml = r#"<image schemaversion="8.5" name="demo"><preferences><version>1.2.3</version>
+    let xml = r#"<image schemaversion="8.5" name="demo"><description type="system"><author>A</author><contact>a@b</contact><specification>S</specification></description><preferences><version>1.2.3</version>
         <type image="ext4" fscreateoptions="-m 1"><size>300</size></type></preferences></image>"#;
     let plan = plan_of(&image_of(xml, &x86()));
     assert_eq!(table(&plan), "- | 300 MiB | ext4 [-m 1] /\n");
@@ -582,7 +582,7 @@ fn a_bare_file_system_has_neither_table_nor_fstab() {
 
 #[test]
 fn a_refusal_is_shown_where_the_description_says_the_size() {
-    let xml = "<image schemaversion=\"8.5\" name=\"demo\">\n<preferences><version>1</version>\n<type image=\"oem\" filesystem=\"ext4\" \
+    let xml = "<image schemaversion=\"8.5\" name=\"demo\"><description type=\"system\"><author>A</author><contact>a@b</contact><specification>S</specification></description>\n<preferences><version>1</version>\n<type image=\"oem\" filesystem=\"ext4\" \
                firmware=\"uefi\" efipartsize=\"20\">\n<oemconfig><oem-resize>false</oem-resize></oemconfig>\n\
                <bootloader name=\"systemd_boot\"/>\n<size>400</size>\n<partitions>\n<partition name=\"data\" size=\"20\" \
                mountpoint=\"/srv\" filesystem=\"ext4\"/>\n</partitions></type></preferences></image>";
@@ -637,7 +637,8 @@ proptest! {
         let size = disk.map(|size| format!("<size unpartitioned=\"{unpartitioned}\">{size}</size>"));
         let sector = if large { 4096 } else { 512 };
         let attributes = format!("efipartsize=\"{esp}\" target_blocksize=\"{sector}\"");
-        let children = format!("{CUSTOM}<partitions>{custom}</partitions>{}", size.unwrap_or_default());
+        let custom = if custom.is_empty() { custom } else { format!("<partitions>{custom}</partitions>") };
+        let children = format!("{CUSTOM}{custom}{}", size.unwrap_or_default());
         let image = image_of(&describe(&attributes, &children), &x86());
         match fit_of(&image, tree_of(&[("/n0/a", files / 2), ("/b", files)])) {
             Err(refusal) => {

@@ -108,7 +108,7 @@ fn two_formats_are_written_from_one_disk() {
 fn what_cannot_be_prepared_is_named_all_at_once() {
     let work = tempfile::tempdir().expect("a directory");
     let write = |name: &str, text: &str| std::fs::write(work.path().join(name), text).expect("a file");
-    let xml = r#"<image schemaversion="8.5" name="t"><preferences><version>1</version><timezone>UTC</timezone>
+    let xml = r#"<image schemaversion="8.5" name="t"><description type="system"><author>A</author><contact>a@b</contact><specification>S</specification></description><preferences><version>1</version><timezone>UTC</timezone>
 <type image="ext4"/></preferences><packages type="image"><package name="x"/></packages></image>"#;
     write("config.xml", xml);
     let description = load(work.path(), None).expect("it is there");
@@ -122,7 +122,7 @@ fn what_cannot_be_prepared_is_named_all_at_once() {
     assert_eq!(
         lines,
         [
-            "D/config.xml:1:70: error: element timezone needs a change of configuration in the tree, which build cannot do yet",
+            "D/config.xml:1:183: error: element timezone needs a change of configuration in the tree, which build cannot do yet",
             "D/config.xml:2:35: error: element packages needs a package manager, which build cannot do yet",
             "description: D/config.sh: a script that KIWI runs here, which is not supported yet",
             "description: D/images.sh: a script that KIWI runs here, which is not supported yet",
@@ -140,7 +140,7 @@ fn what_cannot_be_prepared_is_named_all_at_once() {
 #[test]
 fn without_packages_there_must_be_an_overlay() {
     let work = tempfile::tempdir().expect("a directory");
-    let xml = r#"<image schemaversion="8.5" name="t"><preferences><version>1</version><type image="ext4"/></preferences></image>"#;
+    let xml = r#"<image schemaversion="8.5" name="t"><description type="system"><author>A</author><contact>a@b</contact><specification>S</specification></description><preferences><version>1</version><type image="ext4"/></preferences></image>"#;
     std::fs::write(work.path().join("config.xml"), xml).expect("a file");
     let description = load(work.path(), None).expect("it is there");
     let error =
@@ -159,7 +159,7 @@ fn profiles_lie_over_the_overlay() {
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
         std::fs::write(path, text).expect("a file");
     };
-    let xml = r#"<image schemaversion="8.5" name="t"><profiles><profile name="Big" description="b" import="true"/>
+    let xml = r#"<image schemaversion="8.5" name="t"><description type="system"><author>A</author><contact>a@b</contact><specification>S</specification></description><profiles><profile name="Big" description="b" import="true"/>
 <profile name="Other" description="o"/></profiles><preferences><version>1</version><type image="ext4"/></preferences></image>"#;
     write("config.xml", xml);
     write("root/etc/a", "root");

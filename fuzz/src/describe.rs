@@ -96,7 +96,7 @@ fn root() -> Tree {
 /// A description in KIWI's schema, with values that are often right.
 pub fn description(u: &mut Unstructured) -> Result<String> {
     let mut text = String::from(
-        "<image schemaversion=\"8.0\" name=\"first\"><description type=\"system\"/><preferences>",
+        "<image schemaversion=\"8.0\" name=\"first\"><description type=\"system\"><author>A</author><contact>a@b</contact><specification>S</specification></description><preferences>",
     );
     text += "<version>1.0.0</version><type image=\"";
     text += u.choose(&["oem", "oem", "oem", "oem", "ext4", "vfat", "iso", ""])?;

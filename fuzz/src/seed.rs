@@ -176,7 +176,7 @@ pub fn inputs(target: &str) -> Vec<Vec<u8>> {
             b"\x02image:\n  \"@schemaversion\": \"7.4\"\n  \"@name\": &n x\n  preferences:\n    - version: 1.10\n      type: {<<: *n, \"@image\": oem}\n",
             b"\x03{\"image\": {\"@name\": \"x\", \"preferences\": [{\"version\": 1.0, \"type\": {\"@image\": \"ext4\"}}]}}",
             b"\x04[image]\n\"@name\" = \"x\"\n[[image.preferences]]\nversion = 1.0\ntype = {\"@image\" = 'ext4'}\n",
-            b"\x00<image schemaversion=\"6.0\" name=\"a\"><include from=\"b\"/><extension><x:y xmlns:x=\"z\"/></extension></image>",
+            b"\x00<image schemaversion=\"6.0\" name=\"a\"><description type=\"system\"><author>A</author><contact>a@b</contact><specification>S</specification></description><include from=\"b\"/><extension><x:y xmlns:x=\"z\"/></extension></image>",
         ];
         let other = other.map(<[u8]>::to_vec);
         return std::iter::once([&[0], &example[..]].concat())

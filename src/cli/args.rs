@@ -83,6 +83,11 @@ pub(super) enum Command {
     Check(Check),
     /// Say what this host offers, what is missing and what mends it
     Doctor,
+    /// Say more about a code: what stands in brackets behind `error` and `warning`
+    Explain {
+        /// The code [default: all of them, a line each]
+        code: Option<String>,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell

@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod create;
 mod doctor;
+mod explain;
 mod fail;
 mod inspect;
 mod mkfs;
@@ -71,6 +72,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Inspect(args) => inspect::inspect(&args, voice),
         Command::Check(args) => check::check(&args, voice),
         Command::Doctor => doctor::doctor(&setting, voice),
+        Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Completions { shell } => completions(shell),
         Command::Man { directory } => man(&directory),
         Command::Probe => Ok(()),

@@ -174,7 +174,7 @@ impl Diagnostics {
         let span = AnnotationKind::Primary.span(span);
         let snippet = Snippet::source(window).line_start(diagnostic.line).path(&diagnostic.source.file);
         let snippet = snippet.annotation(span);
-        let group = level.primary_title(&diagnostic.message).element(snippet);
+        let group = level.primary_title(&diagnostic.message).id(diagnostic.code).element(snippet);
         match &diagnostic.hint {
             Some(hint) => group.element(Level::HELP.message(hint)),
             None => group,

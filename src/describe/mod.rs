@@ -1,6 +1,8 @@
 //! Front-ends: a description becomes a [`Model`](crate::model::Model) with source spans.
 
 mod diagnostic;
+mod explain;
 pub mod kiwi;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity, SourceText, Span};
+pub use explain::{CODES, explain};

@@ -113,6 +113,15 @@ pub fn root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// A Python with KIWI, if it was made (`tests/run --install`).
+pub fn kiwi(test: &str) -> Option<PathBuf> {
+    let python = std::env::var_os("DISKWRIGHT_KIWI").map(PathBuf::from).filter(|path| path.is_file());
+    if python.is_none() {
+        skip(test, "no KIWI (tests/fixtures/kiwi-oracle, DISKWRIGHT_KIWI)");
+    }
+    python
+}
+
 /// The Debian root tar, if it was made (`tests/run --install`).
 pub fn debian_root(test: &str) -> Option<PathBuf> {
     let tar = std::env::var_os("DISKWRIGHT_DEBIAN_ROOT").map(PathBuf::from);

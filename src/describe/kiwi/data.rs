@@ -150,6 +150,7 @@ fn element(key: &Key, data: &Data, notes: &Notes<'_>, budget: &mut Budget, depth
     let mut element = Element {
         name: name.to_owned(),
         foreign: prefix.is_some() || matches!(&data.value, Value::Map(map) if declares(map)),
+        namespace: prefix.unwrap_or("").to_owned(),
         span: notes.span(key.range.clone()),
         whole: notes.span(key.range.start.min(end)..end),
         ..Element::default()

@@ -3,6 +3,7 @@
 //! XML, YAML, JSON and TOML all become this tree; nothing behind it knows the difference. In the last three an attribute is
 //! a key with `@` in front of it, the text of an element is the key `#text`, and elements that repeat are a list.
 
+use super::schema::number;
 use crate::describe::{Diagnostic, Span};
 use std::fmt;
 
@@ -21,6 +22,8 @@ pub(super) struct Element {
     pub(super) name: String,
     /// Whether it is of a namespace of others. What is in it is not read.
     pub(super) foreign: bool,
+    /// That namespace, or the prefix that stands for it.
+    pub(super) namespace: String,
     /// Its name: `<type`, or the key.
     pub(super) span: Span,
     /// All of it.
@@ -67,6 +70,16 @@ impl Element {
         self.children.iter().find(|child| child.name == name && !child.foreign)
     }
 
+    /// An attribute that is an XML Schema boolean; `None` also where it is none, which the schema has said.
+    pub(super) fn boolean(&self, name: &str) -> Option<bool> {
+        self.attribute(name).and_then(boolean)
+    }
+
+    /// An attribute that is a number; `None` also where it is none, which the schema has said.
+    pub(super) fn number(&self, name: &str) -> Option<u64> {
+        self.attribute(name).and_then(number)
+    }
+
     /// Its text without the blanks around it.
     pub(super) fn trimmed(&self) -> &str {
         self.text.trim()
@@ -75,6 +88,15 @@ impl Element {
     /// `<type>`
     pub(super) fn tag(&self) -> String {
         format!("<{}>", self.name)
+    }
+}
+
+/// An XML Schema boolean.
+pub(super) fn boolean(text: &str) -> Option<bool> {
+    match text.trim() {
+        "true" | "1" => Some(true),
+        "false" | "0" => Some(false),
+        _ => None,
     }
 }
 

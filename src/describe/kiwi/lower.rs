@@ -2,23 +2,26 @@
 
 use super::element::Element;
 use super::read::{Reader, elements, list, short};
-use super::schema::{IMAGE, PREFERENCES, PREPARED};
+use super::schema::{IMAGE, State, rules};
 use super::types;
 use crate::describe::Diagnostic;
 use crate::model::{Model, Need, Preferences, Profile, Scope};
 
 pub(super) fn model(root: &Element, problems: Vec<Diagnostic>) -> Model {
     let mut reader = Reader { problems };
-    reader.validate(root, IMAGE);
-    let name = name(&mut reader, root);
-    reader.required(root, "schemaversion");
-    let displayname = reader.line(root, "displayname").map(str::to_owned);
-    let profiles = root.named("profiles").flat_map(elements).map(|node| profile(&mut reader, node)).collect();
-    let preferences: Vec<Preferences> = root.named("preferences").map(preferences).collect();
-    if preferences.is_empty() {
-        reader.error("missing-element", root.span.clone(), "<image> lacks the element preferences");
+    reader.validate(root, &IMAGE);
+    rules::check(&mut reader, root);
+    reader.attribute_states(root, &IMAGE, State::Used);
+    // What is in preferences counts where they are selected.
+    for child in elements(root).filter(|child| child.name != "preferences") {
+        if let Some(row) = IMAGE.child(&child.name) {
+            reader.child_state(child, row, State::Used);
+        }
     }
-    boot_description(&mut reader, root);
+    let name = name(&mut reader, root);
+    let displayname = reader.line(root, "displayname").map(str::to_owned);
+    let profiles = root.named("profiles").flat_map(elements).map(profile).collect();
+    let preferences: Vec<Preferences> = root.named("preferences").map(preferences).collect();
     let mut needs = Vec::new();
     needs_of(root, &mut needs);
     Model {
@@ -34,39 +37,23 @@ pub(super) fn model(root: &Element, problems: Vec<Diagnostic>) -> Model {
 
 /// `image@name`: KIWI's posix-name. It becomes a file name.
 fn name(reader: &mut Reader, root: &Element) -> String {
-    let Some(name) = reader.required(root, "name") else { return String::new() };
-    check_file_name(reader, root, "name", name)
-}
-
-pub(super) fn check_file_name(reader: &mut Reader, node: &Element, what: &str, name: &str) -> String {
-    let good = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    if name.is_empty() || name.len() > 128 || !name.chars().all(good) || name.starts_with('.') {
-        let span = node
-            .attribute_node(what)
-            .map_or_else(|| node.span.clone(), |attribute| attribute.value_span.clone());
-        let message = format!("{what} is no name: {}", short(name));
-        let hint = "1 to 128 letters, digits, `_`, `-` or `.`, the first one no `.`";
-        reader.error_with("bad-value", span, message, hint);
+    let Some(attribute) = root.attribute_node("name") else { return String::new() };
+    let name = attribute.value.trim();
+    if name.len() > 128 || name.starts_with('.') {
+        let message = format!("name is no name of a file: {}", short(name));
+        let hint = "at most 128 letters, digits, `_`, `-` or `.`, the first one no `.`";
+        reader.error_with("bad-value", attribute.value_span.clone(), message, hint);
     }
     name.to_owned()
 }
 
-/// `description type="boot"` describes the initrd of an image and no image.
-fn boot_description(reader: &mut Reader, root: &Element) {
-    let Some(node) = reader.single(root, "description") else { return };
-    if let Some(kind) = node.attribute_node("type").filter(|kind| kind.value.trim() == "boot") {
-        let message = "type=\"boot\" is not supported yet: descriptions of custom initrds";
-        reader.error("unsupported", kind.span.clone(), message);
-    }
-}
-
-fn profile(reader: &mut Reader, node: &Element) -> Profile {
+fn profile(node: &Element) -> Profile {
     let required = |node: &Element| {
         (node.attribute("profile").unwrap_or("").trim().to_owned(), list(node.attribute("arch")))
     };
     Profile {
-        name: reader.required(node, "name").unwrap_or("").trim().to_owned(),
-        import: reader.boolean(node, "import", false),
+        name: node.attribute("name").unwrap_or("").trim().to_owned(),
+        import: node.boolean("import").unwrap_or(false),
         arch: list(node.attribute("arch")),
         requires: elements(node).map(required).collect(),
     }
@@ -78,8 +65,13 @@ fn scope(node: &Element) -> Scope {
 
 fn preferences(node: &Element) -> Preferences {
     let mut reader = Reader::default();
-    reader.validate(node, PREFERENCES);
-    let version = reader.single(node, "version").map(|node| {
+    let row = IMAGE.child("preferences");
+    for child in elements(node).filter(|child| child.name != "type") {
+        if let Some(below) = row.and_then(|row| row.child(&child.name)) {
+            reader.child_state(child, below, State::Used);
+        }
+    }
+    let version = node.child("version").map(|node| {
         let version = node.trimmed().to_owned();
         let good = |c: char| c.is_ascii_alphanumeric() || "._-+~".contains(c);
         if version.is_empty() || version.len() > 128 || !version.chars().all(good) {
@@ -114,7 +106,10 @@ fn needs_of(root: &Element, needs: &mut Vec<Need>) {
             need(node, scope(node), why);
         }
         if node.name.as_str() == "preferences" {
-            let prepared = elements(node).filter(|child| PREPARED.contains(&child.name.as_str()));
+            let row = IMAGE.child("preferences");
+            let shapes = |name: &str| row.and_then(|row| row.child(name)).map(|row| row.state);
+            let prepared =
+                elements(node).filter(|child| matches!(shapes(&child.name), Some(State::Shapes(_))));
             prepared.for_each(|child| need(child, scope(node), "a change of configuration in the tree"));
         }
     }

@@ -22,6 +22,7 @@ mod xml;
 mod yaml;
 
 pub use document::Include;
+pub use schema::{NEWER, Row, State, rows};
 
 pub(crate) use partitions::mkfs_options;
 pub(crate) use types::label_options;

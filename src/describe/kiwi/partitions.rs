@@ -2,13 +2,12 @@
 
 use super::element::Element;
 use super::read::{Reader, elements, short};
-use super::schema;
 use super::types::{check_filesystem, label_options, supported_filesystem};
 use crate::describe::Span;
 use crate::model::{Bytes, Contents, MIB, Mkfs, Partition, PartitionKind};
 
 pub(super) fn partitions(reader: &mut Reader, node: &Element) -> Vec<Partition> {
-    let Some(element) = reader.single(node, "partitions") else { return Vec::new() };
+    let Some(element) = node.child("partitions") else { return Vec::new() };
     let mut partitions: Vec<Partition> = Vec::new();
     for node in elements(element) {
         let Some(partition) = partition(reader, node) else { continue };
@@ -39,83 +38,49 @@ fn mountpoint(partition: &Partition) -> Option<&str> {
 
 fn partition(reader: &mut Reader, node: &Element) -> Option<Partition> {
     let name = partition_name(reader, node);
+    let table_name = node.attribute("partition_name").map(|name| name.trim().to_owned());
+    let kind = match node.attribute("partition_type").map(str::trim) {
+        Some("t.raid") => PartitionKind::Raid,
+        _ => PartitionKind::Linux,
+    };
     let size = partition_size(reader, node);
-    let kind = partition_kind(reader, node);
-    let table_name = table_name(reader, node);
     let contents = contents(reader, node, name.as_deref().unwrap_or(""));
     Some(Partition { name: name?, table_name, kind, size: size?, contents: contents? })
 }
 
 fn partition_name(reader: &mut Reader, node: &Element) -> Option<String> {
-    let name = reader.required(node, "name")?.trim();
     let attribute = node.attribute_node("name")?;
-    if schema::RESERVED_PARTITIONS.contains(name) {
-        let message = format!("a partition name that KIWI keeps for itself: {}", short(name));
-        let hint = format!("any name that is not part of this text: {}", schema::RESERVED_PARTITIONS);
-        reader.error_with("bad-value", attribute.span.clone(), message, hint);
-        return None;
-    }
+    let name = attribute.value.trim();
     let good = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
     // `p.lx` and the name must fit into the 36 characters of a table entry.
     if !name.chars().all(good) || name.len() > 32 {
         let message = format!("no partition name: {}", short(name));
-        reader.error_with(
-            "bad-value",
-            attribute.span.clone(),
-            message,
-            "1 to 32 letters, digits, `_`, `-`, `.` or `/`",
-        );
+        let hint = "1 to 32 letters, digits, `_`, `-`, `.` or `/`";
+        reader.error_with("bad-value", attribute.span.clone(), message, hint);
         return None;
     }
     Some(name.to_owned())
 }
 
-fn table_name(reader: &mut Reader, node: &Element) -> Option<String> {
-    let attribute = node.attribute_node("partition_name")?;
-    let name = attribute.value.as_str().trim();
-    let good = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-    if name.is_empty() || name.len() > 32 || !name.chars().all(good) {
-        let message = format!("partition_name is no name: {}", short(name));
-        reader.error_with(
-            "bad-value",
-            attribute.span.clone(),
-            message,
-            "1 to 32 letters, digits, `_`, `-` or `.`",
-        );
-        return None;
-    }
-    Some(name.to_owned())
-}
-
+/// In bytes; what is no size was said by the schema.
 fn partition_size(reader: &mut Reader, node: &Element) -> Option<Bytes> {
-    let value = reader.required(node, "size")?.trim();
     let attribute = node.attribute_node("size")?;
+    let value = attribute.value.trim();
     let (digits, unit) = match value.strip_suffix(['M', 'G']) {
         Some(digits) if value.ends_with('G') => (digits, MIB << 10),
         Some(digits) => (digits, MIB),
         None => (value, MIB),
     };
-    let number: Option<u64> =
-        digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: Option<u64> = digits.parse().ok();
     let size = number.and_then(|number| number.checked_mul(unit)).filter(|size| (1..1 << 60).contains(size));
     if size.is_none() {
-        let message = format!("size of a partition is no size: {}", short(value));
-        reader.error_with(
-            "bad-value",
-            attribute.span.clone(),
-            message,
-            "a number of MiB, or one with M or G behind it",
-        );
+        let message = format!("size is nothing, or more than 2^60 bytes: {}", short(value));
+        reader.error("bad-value", attribute.value_span.clone(), message);
     }
     size.map(Bytes)
-}
-
-fn partition_kind(reader: &mut Reader, node: &Element) -> PartitionKind {
-    let Some(attribute) = node.attribute_node("partition_type") else { return PartitionKind::Linux };
-    match reader.one_of(attribute, "partition_type", &["t.linux", "t.raid"]) {
-        Some("t.raid") => PartitionKind::Raid,
-        _ => PartitionKind::Linux,
-    }
 }
 
 fn contents(reader: &mut Reader, node: &Element, name: &str) -> Option<Contents> {
@@ -136,7 +101,7 @@ fn contents(reader: &mut Reader, node: &Element, name: &str) -> Option<Contents>
         }
         return Some(Contents::Blank);
     }
-    let filesystem = supported_filesystem(reader, node, schema::PARTITION_FILESYSTEMS)?;
+    let filesystem = supported_filesystem(node)?;
     let label = reader.line(node, "label").map_or_else(|| name.to_uppercase(), str::to_owned);
     let format = Mkfs { options: mkfs_options(&filesystem, &label), name: filesystem };
     let at = if node.attribute_node("label").is_some() { "label" } else { "filesystem" };

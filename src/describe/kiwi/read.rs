@@ -2,7 +2,8 @@
 
 use super::MOST_PROBLEMS;
 use super::element::{Attribute, Element};
-use super::schema::{Schema, Stance};
+use super::schema::{self, Content, Occurs, State, Value, Wrong};
+
 use crate::describe::{Diagnostic, Span};
 
 /// Reads elements and collects what is wrong with them.
@@ -41,70 +42,159 @@ impl Reader {
         }
     }
 
-    /// Every attribute, child and text of `node` against the schema, and of its children as deep as the schema goes.
-    pub(super) fn validate(&mut self, node: &Element, schema: &'static Schema) {
-        self.attributes(node, schema);
-        let has_text = !schema.children.is_empty();
-        if let Some(span) = node.text_span.clone().filter(|_| has_text) {
-            let message = format!("text in {}, which only holds elements", node.tag());
-            self.error("unexpected-text", span, message);
+    /// Everything that the schema says about an element and all below it.
+    pub(super) fn validate(&mut self, node: &Element, row: &'static schema::Element) {
+        self.attributes(node, row);
+        match row.content {
+            Content::Holds(value) => self.value(&node.name, &node.text, &node.whole, value),
+            Content::Empty | Content::Elements | Content::Foreign => {
+                if let Some(span) = node.text_span.clone() {
+                    let what = if matches!(row.content, Content::Empty) {
+                        "is empty"
+                    } else {
+                        "only holds elements"
+                    };
+                    self.error("unexpected-text", span, format!("text in {}, which {what}", node.tag()));
+                }
+            }
         }
-        for child in elements(node) {
-            self.child(node, child, schema);
+        if matches!(row.content, Content::Foreign) {
+            return self.foreign(node);
+        }
+        for child in &node.children {
+            match row.child(&child.name).filter(|_| !child.foreign) {
+                Some(below) => self.validate(child, below),
+                None => {
+                    let names = row.children.iter().map(|(_, child)| child.name);
+                    let message = format!("{} has no element {}", node.tag(), short(&child.name));
+                    self.unknown("unknown-element", child.span.clone(), message, &child.name, names);
+                }
+            }
+        }
+        self.counts(node, row);
+    }
+
+    /// Data of others: each in a namespace of its own, and one element of each.
+    fn foreign(&mut self, node: &Element) {
+        if node.children.is_empty() {
+            let message = format!("{} lacks an element of a namespace of its own", node.tag());
+            self.error("missing-element", node.span.clone(), message);
+        }
+        for (at, child) in node.children.iter().enumerate() {
+            if !child.foreign {
+                let message = format!("{} has no element {}", node.tag(), short(&child.name));
+                let hint = "data of others has a namespace: <my:name xmlns:my=\"...\">";
+                self.error_with("unknown-element", child.span.clone(), message, hint);
+            } else if node.children[..at].iter().any(|one| one.foreign && one.namespace == child.namespace) {
+                let message = format!("a second element of one namespace in {}", node.tag());
+                self.error("duplicate", child.span.clone(), message);
+            }
         }
     }
 
-    fn attributes(&mut self, node: &Element, schema: &'static Schema) {
+    fn attributes(&mut self, node: &Element, row: &'static schema::Element) {
         for attribute in &node.attributes {
-            let known = schema.attributes.iter().find(|(name, _)| *name == attribute.name.as_str());
-            let Some((name, stance)) = known else {
-                let names = schema.attributes.iter().map(|(name, _)| *name);
-                let message = format!("{} has no attribute {}", node.tag(), attribute.name.as_str());
-                self.unknown(
-                    "unknown-attribute",
-                    attribute.name_span.clone(),
-                    message,
-                    attribute.name.as_str(),
-                    names,
-                );
+            let Some(known) = row.attribute(&attribute.name) else {
+                let names = row.attributes.iter().map(|known| known.name);
+                let message = format!("{} has no attribute {}", node.tag(), short(&attribute.name));
+                let span = attribute.name_span.clone();
+                self.unknown("unknown-attribute", span, message, &attribute.name, names);
                 continue;
             };
-            let what = format!("attribute {name} of {}", node.tag());
-            self.stance(*stance, &what, attribute.span.clone(), attribute.value.as_str());
+            self.value(&attribute.name, &attribute.value, &attribute.value_span, known.value);
+        }
+        let required = row.attributes.iter().filter(|known| known.required);
+        required.for_each(|known| {
+            self.required(node, known.name);
+        });
+    }
+
+    fn value(&mut self, name: &str, text: &str, span: &Span, value: Value) {
+        match value.check(name, text) {
+            Ok(()) => {}
+            Err(Wrong { message, hint: Some(hint) }) => {
+                self.error_with("bad-value", span.clone(), message, hint)
+            }
+            Err(Wrong { message, hint: None }) => self.error("bad-value", span.clone(), message),
         }
     }
 
-    fn child(&mut self, node: &Element, child: &Element, schema: &'static Schema) {
-        let name = child.name.as_str();
-        let known = schema.children.iter().find(|(known, ..)| *known == name);
-        let Some((_, stance, below)) = known.filter(|_| !child.foreign) else {
-            let names = schema.children.iter().map(|(name, ..)| *name);
-            let message = format!("{} has no element {name}", node.tag());
-            return self.unknown("unknown-element", child.span.clone(), message, name, names);
-        };
-        let what = format!("element {name}");
-        let go_on = self.stance(*stance, &what, child.span.clone(), child.trimmed());
-        if let (Some(below), true) = (below, go_on) {
-            self.validate(child, below);
+    /// How often each child is there.
+    fn counts(&mut self, node: &Element, row: &'static schema::Element) {
+        for (occurs, below) in row.children {
+            let mut children = node.named(below.name);
+            let (first, second) = (children.next(), children.next());
+            if first.is_none() && matches!(occurs, Occurs::One | Occurs::Several) {
+                let message = format!("{} lacks the element {}", node.tag(), below.name);
+                self.error("missing-element", node.span.clone(), message);
+            }
+            if let Some(second) = second.filter(|_| matches!(occurs, Occurs::One | Occurs::Optional)) {
+                let message = format!("a second {} in {}", below.name, node.tag());
+                self.error("duplicate", second.span.clone(), message);
+            }
         }
+    }
+
+    /// Says what becomes of an element's attributes and children, as deep as they are used. `outer` is the state of what it
+    /// is in.
+    pub(super) fn states(&mut self, node: &Element, row: &'static schema::Element, outer: State) {
+        let outer = row.state.or(outer);
+        self.attribute_states(node, row, outer);
+        for child in node.children.iter().filter(|child| !child.foreign) {
+            let Some(below) = row.child(&child.name) else { continue };
+            self.child_state(child, below, outer);
+        }
+    }
+
+    /// The same about an element and what is in it.
+    pub(super) fn child_state(&mut self, child: &Element, row: &'static schema::Element, outer: State) {
+        let what = format!("element {}", child.name);
+        if self.state(row.state.or(outer), &what, &child.span, child.trimmed()) {
+            self.states(child, row, outer);
+        }
+    }
+
+    pub(super) fn attribute_states(&mut self, node: &Element, row: &'static schema::Element, outer: State) {
+        for attribute in &node.attributes {
+            let Some(known) = row.attribute(&attribute.name) else { continue };
+            let state = known.state.or(outer);
+            let value = attribute.value.trim();
+            let what = format!("attribute {} of {}", attribute.name, node.tag());
+            if self.state(state, &what, &attribute.span, value) {
+                self.value_state(attribute, known, state);
+            }
+        }
+    }
+
+    /// Where some values are supported and others are not.
+    fn value_state(&mut self, attribute: &Attribute, known: &'static schema::Attribute, outer: State) {
+        let Attribute { name, value, span, .. } = attribute;
+        let State::Refused(feature) = known.value.state(value.trim(), outer) else { return };
+        let why = if feature.is_empty() { String::new() } else { format!(": {feature}") };
+        let message = format!("{name}=\"{}\" is not supported yet{why}", short(value.trim()));
+        let words = known.value.words(outer).into_iter();
+        let used = words.filter(|(word, _)| known.value.state(word, outer).name() != "refused");
+        let used: Vec<String> = used.map(|(word, _)| format!("{name}=\"{word}\"")).collect();
+        let hint = format!("supported: {}", used.join(", "));
+        self.error_with("unsupported", span.clone(), message, hint);
     }
 
     /// Says what becomes of it; whether it is worth looking into.
-    fn stance(&mut self, stance: Stance, what: &str, span: Span, value: &str) -> bool {
-        match stance {
-            Stance::Read => true,
-            Stance::Idle(why) => {
-                self.warning("no-effect", &span, format!("{what} has no effect: {why}"), "");
+    fn state(&mut self, state: State, what: &str, span: &Span, value: &str) -> bool {
+        match state {
+            State::Used | State::Written | State::Same | State::Recorded(_) | State::Shapes(_) => true,
+            State::Noted(why) => {
+                self.warning("no-effect", span, format!("{what} has no effect: {why}"), "");
                 false
             }
-            Stance::Off if matches!(value.trim(), "false" | "0" | "0M" | "0G") => true,
-            Stance::Off => {
-                let message = format!("{what} is not supported yet, except false or 0");
-                self.error("unsupported", span, message);
+            State::Off(_) if matches!(value.trim(), "false" | "0" | "0M" | "0G") => true,
+            State::Off(feature) => {
+                let message = format!("{what} is not supported yet, except false or 0: {feature}");
+                self.error("unsupported", span.clone(), message);
                 false
             }
-            Stance::Missing(feature) => {
-                self.error("unsupported", span, format!("{what} is not supported yet: {feature}"));
+            State::Refused(feature) => {
+                self.error("unsupported", span.clone(), format!("{what} is not supported yet: {feature}"));
                 false
             }
         }
@@ -138,40 +228,6 @@ impl Reader {
         value
     }
 
-    /// An XML Schema boolean.
-    pub(super) fn boolean(&mut self, node: &Element, name: &str, default: bool) -> bool {
-        let Some(attribute) = node.attribute_node(name) else { return default };
-        self.boolean_value(attribute.value.as_str(), attribute.value_span.clone(), name).unwrap_or(default)
-    }
-
-    /// An XML Schema boolean.
-    pub(super) fn boolean_value(&mut self, value: &str, span: Span, name: &str) -> Option<bool> {
-        match value.trim() {
-            "true" | "1" => Some(true),
-            "false" | "0" => Some(false),
-            other => {
-                self.error("bad-value", span, format!("{name} is neither true nor false: {}", short(other)));
-                None
-            }
-        }
-    }
-
-    /// Decimal digits.
-    pub(super) fn number(&mut self, node: &Element, name: &str) -> Option<u64> {
-        let attribute = node.attribute_node(name)?;
-        self.number_value(attribute.value.as_str(), attribute.value_span.clone(), name)
-    }
-
-    /// Decimal digits.
-    pub(super) fn number_value(&mut self, value: &str, span: Span, name: &str) -> Option<u64> {
-        let number = value.trim().parse().ok().filter(|_| !value.trim().starts_with('+'));
-        if number.is_none() {
-            let message = format!("{name} is no number of at most 64 bits: {}", short(value));
-            self.error("bad-value", span, message);
-        }
-        number
-    }
-
     /// A text that may go into one line of a file: no control characters.
     pub(super) fn line<'n>(&mut self, node: &'n Element, name: &str) -> Option<&'n str> {
         let attribute = node.attribute_node(name)?;
@@ -182,32 +238,6 @@ impl Reader {
             return None;
         }
         node.attribute(name)
-    }
-
-    /// A value out of a list; `None` and an error if it is none of it.
-    pub(super) fn one_of<'n>(
-        &mut self,
-        attribute: &'n Attribute,
-        name: &str,
-        known: &'static [&'static str],
-    ) -> Option<&'n str> {
-        let value = attribute.value.as_str().trim();
-        if known.contains(&value) {
-            return Some(value);
-        }
-        let message = format!("{name} has no value {}: it is one of {}", short(value), known.join(", "));
-        self.unknown("bad-value", attribute.value_span.clone(), message, value, known.iter().copied());
-        None
-    }
-
-    /// The only child of this name; more than one is an error.
-    pub(super) fn single<'n>(&mut self, node: &'n Element, name: &'n str) -> Option<&'n Element> {
-        let mut children = node.named(name);
-        let first = children.next();
-        if let Some(second) = children.next() {
-            self.error("duplicate", second.span.clone(), format!("a second {name} in {}", node.tag()));
-        }
-        first
     }
 }
 
@@ -229,7 +259,7 @@ pub(super) fn short(value: &str) -> String {
 }
 
 /// The nearest known name, if it is near enough to be meant.
-fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     if name.len() > 64 {
         return None;
     }

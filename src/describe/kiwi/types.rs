@@ -1,9 +1,9 @@
 //! `type` elements.
 
-use super::element::Element;
+use super::element::{Element, boolean};
 use super::partitions::partitions;
 use super::read::{Reader, elements, short};
-use super::schema::{self, BARE, OEM};
+use super::schema::{State, TYPE, number};
 use crate::describe::Span;
 use crate::model::{Bytes, DiskType, Format, Kind, Loader, MIB, Mkfs, Naming, SectorSize, SizeElement, Type};
 use crate::plan::{ESP, ROOT};
@@ -15,34 +15,49 @@ use diskwright_fstools::registry::find;
 
 /// Seconds until the default entry starts, where none are given.
 const TIMEOUT: u64 = 10;
+/// What a bare file system has of a `type`.
+const BARE: [&str; 5] = ["image", "primary", "fscreateoptions", "bundle_format", "size"];
 
 pub(super) fn read(node: &Element) -> Type {
     let mut reader = Reader::default();
-    let image = reader.required(node, "image").map(str::trim);
-    let primary = reader.boolean(node, "primary", false);
-    let kind = match image {
-        None => None,
-        Some("oem") => {
-            reader.validate(node, OEM);
+    let image = node.attribute("image").map(str::trim).unwrap_or_default();
+    let known = node.attribute_node("image").and_then(|_| TYPE.attribute("image"));
+    let state = known.map(|row| row.value.state(image, State::Used));
+    let kind = match (image, state) {
+        ("oem", _) => {
+            reader.states(node, &TYPE, State::Used);
             Some(disk(&mut reader, node))
         }
-        Some(other) => bare(&mut reader, node, other),
+        (name, Some(State::Used)) if find(name).is_some() => Some(bare(&mut reader, node, name)),
+        _ => {
+            // What an image that is not made here would need besides says nothing to anybody.
+            let only = Element {
+                attributes: node.attribute_node("image").into_iter().cloned().collect(),
+                ..Element { name: node.name.clone(), span: node.span.clone(), ..Element::default() }
+            };
+            reader.attribute_states(&only, &TYPE, State::Used);
+            None
+        }
     };
-    let image = image.unwrap_or_default().to_owned();
-    Type { span: node.span.clone(), image, primary, problems: reader.problems, kind, spans: spans(node) }
+    Type {
+        span: node.span.clone(),
+        image: image.to_owned(),
+        primary: node.boolean("primary").unwrap_or(false),
+        problems: reader.problems,
+        kind,
+        spans: spans(node),
+    }
 }
 
 /// Where the size of each part is written; the `type` itself where it is not.
 fn spans(node: &Element) -> Vec<(String, Span)> {
-    let child = |name: &str| elements(node).find(|child| child.name.as_str() == name);
-    let or_type = |span: Option<Span>| span.unwrap_or_else(|| node.span.clone());
-    let esp = node.attribute_node("efipartsize").map(|attribute| attribute.span.clone());
+    let or_type = |span: Option<&Span>| span.unwrap_or(&node.span).clone();
     let fixed = [
-        (ESP.to_owned(), or_type(esp)),
-        (ROOT.to_owned(), or_type(child("size").map(|it| it.span.clone()))),
-        ("boot".to_owned(), or_type(child("bootloader").map(|it| it.span.clone()))),
+        (ESP.to_owned(), or_type(node.attribute_node("efipartsize").map(|attribute| &attribute.span))),
+        (ROOT.to_owned(), or_type(node.child("size").map(|size| &size.span))),
+        ("boot".to_owned(), or_type(node.child("bootloader").map(|loader| &loader.span))),
     ];
-    let partitions = child("partitions").into_iter().flat_map(elements).filter_map(|partition| {
+    let partitions = node.child("partitions").into_iter().flat_map(elements).filter_map(|partition| {
         let name = partition.attribute("name")?.trim().to_owned();
         let size = partition.attribute_node("size").map(|attribute| attribute.span.clone());
         Some((name, size.unwrap_or_else(|| partition.span.clone())))
@@ -50,32 +65,27 @@ fn spans(node: &Element) -> Vec<(String, Span)> {
     fixed.into_iter().chain(partitions).collect()
 }
 
-fn image_span(node: &Element) -> Span {
-    node.attribute_node("image").map_or(node.span.clone(), |attribute| attribute.span.clone())
-}
-
-/// A bare file system; or a kind of image that is not made here.
-fn bare(reader: &mut Reader, node: &Element, image: &str) -> Option<Kind> {
-    if !schema::IMAGE_TYPES.contains(&image) {
-        let attribute = node.attribute_node("image")?;
-        reader.one_of(attribute, "image", schema::IMAGE_TYPES);
-        return None;
+/// A bare file system.
+fn bare(reader: &mut Reader, node: &Element, image: &str) -> Kind {
+    let is_here = |name: &str| BARE.contains(&name);
+    let why = "a bare file system has none";
+    for attribute in node.attributes.iter().filter(|attribute| !is_here(&attribute.name)) {
+        // Attributes of this very file system, which are there because it is what it is.
+        let own = TYPE.attribute(&attribute.name).filter(|row| row.only.contains(image));
+        if let Some(State::Refused(feature)) = own.map(|row| row.state) {
+            let message = format!("attribute {} of <type> is not supported yet: {feature}", attribute.name);
+            reader.error("unsupported", attribute.span.clone(), message);
+        } else if TYPE.attribute(&attribute.name).is_some() {
+            let message = format!("attribute {} of <type> has no effect: {why}", attribute.name);
+            reader.warning("no-effect", &attribute.span, message, "");
+        }
     }
-    if !schema::BARE_TYPES.contains(&image) || find(image).is_none() {
-        let message = format!("image=\"{image}\" is not supported yet");
-        reader.error_with(
-            "unsupported",
-            image_span(node),
-            message,
-            "supported: image=\"oem\", image=\"ext4\"",
-        );
-        return None;
+    for child in elements(node).filter(|child| !is_here(&child.name) && TYPE.child(&child.name).is_some()) {
+        reader.warning("no-effect", &child.span, format!("element {} has no effect: {why}", child.name), "");
     }
-    reader.validate(node, BARE);
     let options = words(node.attribute("fscreateoptions"));
     check_filesystem(reader, node, "fscreateoptions", image, options.clone());
-    let size = size(reader, node);
-    Some(Kind::Filesystem { name: image.to_owned(), options, size })
+    Kind::Filesystem { name: image.to_owned(), options, size: size(reader, node) }
 }
 
 fn words(value: Option<&str>) -> Vec<String> {
@@ -83,27 +93,26 @@ fn words(value: Option<&str>) -> Vec<String> {
 }
 
 fn disk(reader: &mut Reader, node: &Element) -> Kind {
-    let filesystem = filesystem(reader, node);
-    let oem = reader.single(node, "oemconfig");
-    let csm = reader.boolean(node, "eficsm", true);
-    table(reader, node);
+    let filesystem = supported_filesystem(node);
+    let oem = node.child("oemconfig");
+    let loader = loader(node);
     let disk = DiskType {
-        uefi: firmware(reader, node),
+        uefi: node.attribute_node("firmware").is_some(),
         options: words(node.attribute("fscreateoptions")),
         mount_options: mount_options(reader, node),
         label: reader.line(node, "rootfs_label").map(str::to_owned),
         esp_mib: positive(reader, node, "efipartsize"),
-        csm,
+        csm: node.boolean("eficsm").unwrap_or(true),
         sector_size: sector_size(reader, node),
         start_sector: start_sector(reader, node),
-        naming: naming(reader, node),
+        naming: naming(node),
         command_line: reader.line(node, "kernelcmdline").unwrap_or("").trim().to_owned(),
-        discoverable: reader.boolean(node, "apply_dps_codes", true),
+        discoverable: node.boolean("apply_dps_codes").unwrap_or(true),
         format: format(reader, node),
-        loader: loader(reader, node),
+        loader,
         size: size(reader, node),
         resize: resize(reader, node, oem),
-        system_mib: oem_number(reader, oem, "oem-systemsize"),
+        system_mib: system_mib(reader, oem),
         partitions: partitions(reader, node),
         filesystem,
     };
@@ -130,7 +139,7 @@ pub(super) fn check_filesystem(
     options: Vec<String>,
 ) {
     let Err(Refusal { reason, hint, .. }) = Mkfs::new(filesystem, options) else { return };
-    let span = node.attribute_node(attribute).map_or(node.span.clone(), |attribute| attribute.span.clone());
+    let span = node.attribute_node(attribute).map_or(&node.span, |attribute| &attribute.span).clone();
     let message = format!("{filesystem}: {reason}");
     match hint {
         Some(hint) => reader.error_with("bad-value", span, message, hint),
@@ -138,64 +147,17 @@ pub(super) fn check_filesystem(
     }
 }
 
-fn filesystem(reader: &mut Reader, node: &Element) -> Option<String> {
-    reader.required(node, "filesystem")?;
-    supported_filesystem(reader, node, schema::ROOT_FILESYSTEMS)
-}
-
 /// The attribute `filesystem`, if it names one that can be written.
-pub(super) fn supported_filesystem(
-    reader: &mut Reader,
-    node: &Element,
-    known: &'static [&'static str],
-) -> Option<String> {
-    let attribute = node.attribute_node("filesystem")?;
-    let name = reader.one_of(attribute, "filesystem", known)?;
-    if find(name).is_none() {
-        let message = format!("filesystem=\"{name}\" is not supported yet");
-        reader.error_with("unsupported", attribute.span.clone(), message, "filesystem=\"ext4\" is supported");
-        return None;
-    }
-    Some(name.to_owned())
-}
-
-/// Whether firmware is said to be UEFI. Left out is for the machine to decide.
-fn firmware(reader: &mut Reader, node: &Element) -> bool {
-    let Some(attribute) = node.attribute_node("firmware") else { return false };
-    match reader.one_of(attribute, "firmware", schema::FIRMWARES) {
-        Some("efi" | "uefi") => {}
-        Some(other) => {
-            let message = format!("firmware=\"{other}\" is not supported yet");
-            reader.error_with(
-                "unsupported",
-                attribute.span.clone(),
-                message,
-                "firmware=\"uefi\" is supported",
-            );
-        }
-        None => {}
-    }
-    true
-}
-
-fn table(reader: &mut Reader, node: &Element) {
-    let Some(attribute) = node.attribute_node("efiparttable") else { return };
-    if reader.one_of(attribute, "efiparttable", &["gpt", "msdos"]) == Some("msdos") {
-        let message = "efiparttable=\"msdos\" is not supported yet".to_owned();
-        reader.error_with(
-            "unsupported",
-            attribute.span.clone(),
-            message,
-            "efiparttable=\"gpt\" is supported",
-        );
-    }
+pub(super) fn supported_filesystem(node: &Element) -> Option<String> {
+    let name = node.attribute("filesystem")?.trim();
+    find(name).map(|_| name.to_owned())
 }
 
 /// A number of MiB that is not 0 and no nonsense.
 fn positive(reader: &mut Reader, node: &Element, name: &str) -> Option<u64> {
-    let number = reader.number(node, name)?;
+    let number = node.number(name)?;
     if number == 0 || number > u64::MAX / MIB / 4 {
-        let span = node.attribute_node(name).map_or_else(|| node.span.clone(), |it| it.value_span.clone());
+        let span = node.attribute_node(name).map_or(&node.span, |attribute| &attribute.value_span).clone();
         reader.error("bad-value", span, format!("{name} is no usable number of MiB: {number}"));
         return None;
     }
@@ -203,7 +165,7 @@ fn positive(reader: &mut Reader, node: &Element, name: &str) -> Option<u64> {
 }
 
 fn sector_size(reader: &mut Reader, node: &Element) -> SectorSize {
-    match (reader.number(node, "target_blocksize"), node.attribute_node("target_blocksize")) {
+    match (node.number("target_blocksize"), node.attribute_node("target_blocksize")) {
         (Some(4096), _) => SectorSize::B4096,
         (Some(512), _) | (_, None) | (None, _) => SectorSize::B512,
         (Some(other), Some(attribute)) => {
@@ -215,9 +177,9 @@ fn sector_size(reader: &mut Reader, node: &Element) -> SectorSize {
 }
 
 fn start_sector(reader: &mut Reader, node: &Element) -> u64 {
-    let Some(number) = reader.number(node, "disk_start_sector") else { return 2048 };
+    let Some(number) = node.number("disk_start_sector") else { return 2048 };
     if !number.is_multiple_of(2048) || !(2048..1 << 40).contains(&number) {
-        let span = node.attribute_node("disk_start_sector").map_or(node.span.clone(), |one| one.span.clone());
+        let span = node.attribute_node("disk_start_sector").map_or(&node.span, |one| &one.span).clone();
         let message = format!("disk_start_sector is no multiple of 2048: {number}");
         reader.error_with("bad-value", span, message, "partitions start at multiples of 2048 sectors");
         return 2048;
@@ -225,9 +187,8 @@ fn start_sector(reader: &mut Reader, node: &Element) -> u64 {
     number
 }
 
-fn naming(reader: &mut Reader, node: &Element) -> Naming {
-    let Some(attribute) = node.attribute_node("devicepersistency") else { return Naming::Uuid };
-    match reader.one_of(attribute, "devicepersistency", &["by-uuid", "by-label", "by-partuuid"]) {
+fn naming(node: &Element) -> Naming {
+    match node.attribute("devicepersistency").map(str::trim) {
         Some("by-label") => Naming::Label,
         Some("by-partuuid") => Naming::PartUuid,
         _ => Naming::Uuid,
@@ -238,26 +199,11 @@ fn naming(reader: &mut Reader, node: &Element) -> Naming {
 fn mount_options(reader: &mut Reader, node: &Element) -> Option<String> {
     let options = reader.line(node, "fsmountoptions")?.trim();
     if options.contains(char::is_whitespace) {
-        let span =
-            node.attribute_node("fsmountoptions").map_or(node.span.clone(), |one| one.value_span.clone());
+        let span = node.attribute_node("fsmountoptions").map_or(&node.span, |one| &one.value_span).clone();
         reader.error("bad-value", span, format!("fsmountoptions with blanks in it: {}", short(options)));
         return None;
     }
     Some(options.to_owned()).filter(|options| !options.is_empty())
-}
-
-/// Whether the tree's initrd is used. KIWI would make one with dracut; here the tree brings it.
-fn initrd(reader: &mut Reader, node: &Element) -> bool {
-    let Some(attribute) = node.attribute_node("initrd_system") else { return true };
-    match reader.one_of(attribute, "initrd_system", &["dracut", "none", "kiwi"]) {
-        Some("none") => false,
-        Some("kiwi") => {
-            let message = "initrd_system=\"kiwi\" is not supported yet: custom initrds";
-            reader.error("unsupported", attribute.span.clone(), message);
-            true
-        }
-        _ => true,
-    }
 }
 
 fn format(reader: &mut Reader, node: &Element) -> Option<Format> {
@@ -269,19 +215,8 @@ fn format(reader: &mut Reader, node: &Element) -> Option<Format> {
         }
         return None;
     };
-    let container = attribute.value.as_str().trim();
-    if container.starts_with("oci:") || container.starts_with("docker:") {
-        let message = format!("format=\"{}\" is not supported yet: disks in containers", short(container));
-        reader.error("unsupported", attribute.span.clone(), message);
-        return None;
-    }
-    let name = reader.one_of(attribute, "format", schema::FORMATS)?;
-    let Some(row) = find_disk(name) else {
-        let message = format!("format=\"{name}\" is not supported yet");
-        let hint = "supported: format=\"qcow2\", and no format, which is raw";
-        reader.error_with("unsupported", attribute.span.clone(), message, hint);
-        return None;
-    };
+    let name = attribute.value.trim();
+    let row = find_disk(name)?;
     // What the container says to a small disk it says to all: its options are judged before there is a plan.
     let trial = (row.lay)(&Layout::empty(MIB), &Identity::new(b"", 0), &options);
     if let (Err(refusal), Some(attribute)) = (trial, node.attribute_node("formatoptions")) {
@@ -291,61 +226,38 @@ fn format(reader: &mut Reader, node: &Element) -> Option<Format> {
     Some(Format { name: name.to_owned(), options })
 }
 
-fn loader(reader: &mut Reader, node: &Element) -> Option<Loader> {
-    let initrd = initrd(reader, node);
-    let element = reader.single(node, "bootloader")?;
-    reader.required(element, "name");
-    let timeout = reader.number(element, "timeout").unwrap_or(TIMEOUT);
-    let attribute = element.attribute_node("name")?;
-    match reader.one_of(attribute, "name", schema::LOADERS)? {
-        "systemd_boot" => {
-            let timeout = u32::try_from(timeout).unwrap_or(u32::MAX);
-            Some(Loader::SystemdBoot { timeout, initrd })
+fn loader(node: &Element) -> Option<Loader> {
+    // KIWI would make the initrd with dracut; here the tree brings it.
+    let initrd = node.attribute("initrd_system").map(str::trim) != Some("none");
+    let element = node.child("bootloader")?;
+    match element.attribute("name").map(str::trim) {
+        Some("systemd_boot") => {
+            let timeout = element.number("timeout").unwrap_or(TIMEOUT);
+            Some(Loader::SystemdBoot { timeout: u32::try_from(timeout).unwrap_or(u32::MAX), initrd })
         }
-        "custom" => Some(Loader::Custom),
-        other => {
-            let message = format!("bootloader name=\"{other}\" is not supported yet");
-            let hint = "supported: name=\"systemd_boot\", and name=\"custom\", which installs nothing";
-            reader.error_with("unsupported", attribute.span.clone(), message, hint);
-            // It is named, and wrong: that no loader is named must not be said on top.
-            Some(Loader::Custom)
-        }
+        // A loader that is named and refused: that none is named must not be said on top.
+        _ => Some(Loader::Custom),
     }
 }
 
 fn size(reader: &mut Reader, node: &Element) -> Option<SizeElement> {
-    let element = reader.single(node, "size")?;
-    let unit = match element.attribute_node("unit") {
-        None => MIB,
-        Some(attribute) => match reader.one_of(attribute, "unit", &["M", "G"])? {
-            "G" => MIB << 10,
-            _ => MIB,
-        },
-    };
-    let content = element.trimmed();
-    let value = reader.number_value(content, element.whole.clone(), "size")?;
-    let tail = reader.number(element, "unpartitioned").unwrap_or(0);
-    let additive = reader.boolean(element, "additive", false);
+    let element = node.child("size")?;
+    let unit = if element.attribute("unit").map(str::trim) == Some("G") { MIB << 10 } else { MIB };
+    let value = number(&element.text)?;
+    let tail = element.number("unpartitioned").unwrap_or(0);
+    let additive = element.boolean("additive").unwrap_or(false);
     let bytes = |number: u64| number.checked_mul(unit).filter(|&bytes| bytes < 1 << 60).map(Bytes);
     let (Some(value), Some(unpartitioned)) = (bytes(value), bytes(tail)) else {
         reader.error("bad-value", element.whole.clone(), "a size of more than 2^60 bytes");
         return None;
     };
-    if unpartitioned > value {
-        reader.error(
-            "bad-value",
-            element.whole.clone(),
-            "unpartitioned is larger than the size that it is part of",
-        );
-        return None;
-    }
-    Some(SizeElement { value, additive, unpartitioned })
+    (unpartitioned <= value).then_some(SizeElement { value, additive, unpartitioned })
 }
 
 /// Whether the root is to grow at the first boot, which is KIWI's default and the work of the initrd.
 fn resize(reader: &mut Reader, node: &Element, oem: Option<&Element>) -> bool {
-    let element = oem.and_then(|oem| reader.single(oem, "oem-resize"));
-    let said = element.and_then(|one| reader.boolean_value(one.trimmed(), one.span.clone(), "oem-resize"));
+    let element = oem.and_then(|oem| oem.child("oem-resize"));
+    let said = element.and_then(|one| boolean(&one.text));
     if said == Some(false) {
         return false;
     }
@@ -356,11 +268,12 @@ fn resize(reader: &mut Reader, node: &Element, oem: Option<&Element>) -> bool {
     true
 }
 
-fn oem_number(reader: &mut Reader, oem: Option<&Element>, name: &str) -> Option<u64> {
-    let node = oem.and_then(|oem| reader.single(oem, name))?;
-    let number = reader.number_value(node.trimmed(), node.whole.clone(), name)?;
+fn system_mib(reader: &mut Reader, oem: Option<&Element>) -> Option<u64> {
+    let node = oem.and_then(|oem| oem.child("oem-systemsize"))?;
+    let number = number(&node.text)?;
     if number > u64::MAX / MIB / 4 {
-        reader.error("bad-value", node.whole.clone(), format!("{name} is no usable number of MiB: {number}"));
+        let message = format!("oem-systemsize is no usable number of MiB: {number}");
+        reader.error("bad-value", node.whole.clone(), message);
         return None;
     }
     Some(number).filter(|&number| number > 0)

@@ -40,6 +40,7 @@ fn element(
     let mut element = Element {
         name: name.to_owned(),
         foreign,
+        namespace: node.tag_name().namespace().unwrap_or("").to_owned(),
         span: span(open),
         whole: span(node.range()),
         ..Element::default()
