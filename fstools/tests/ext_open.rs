@@ -983,6 +983,12 @@ fn what_waits_for_the_next_mount_is_no_damage() {
         assert!(recovered.pending.is_empty(), "{invocation}: {:?}", recovered.pending);
         assert_eq!(names(&recovered), names(&unmounted), "{invocation}");
     }
+    // The kernel sets the feature before it writes anything.
+    let made = make(&tools, "-t ext4 -b 1024 16M");
+    let state = ["-w".as_ref(), "-R".as_ref(), "feature needs_recovery".as_ref(), made.image.as_os_str()];
+    run(&tools.debugfs, &state);
+    let opened = silent(&made.image, "ext4 with an empty journal");
+    assert!(opened.pending[0].contains("needs_recovery: the journal was not closed"), "{:?}", opened.pending);
     // Without a journal nothing can be read as it will be; that it was not unmounted is said.
     let made = make(&tools, "-t ext2 -b 1024 16M");
     let state = ["-w".as_ref(), "-R".as_ref(), "ssv state 0".as_ref(), made.image.as_os_str()];

@@ -25,6 +25,8 @@ const GRANULE: u64 = 64;
 /// An image to mutate.
 pub struct Base {
     bytes: Vec<u8>,
+    /// Whether one of our writers made it, so that a reader must find nothing wrong with it.
+    is_ours: bool,
     /// Starts of the granules that hold metadata and are not all zero.
     metadata: Vec<u64>,
 }
@@ -43,7 +45,24 @@ impl Base {
             bytes[start..bytes.len().min(start + GRANULE as usize)].iter().any(|&byte| byte != 0)
         });
         metadata.iter_mut().for_each(|granule| *granule *= GRANULE);
-        Base { bytes, metadata }
+        Base { bytes, is_ours: true, metadata }
+    }
+
+    /// An image of another program in the form of `fuzz/seeds`: its length (u64), then each granule that is not all zero, with
+    /// its number (u32) in front; little endian.
+    pub fn sparse(stored: &[u8]) -> Base {
+        let (len, records) = stored.split_first_chunk().expect("a length");
+        let mut bytes = vec![0; u64::from_le_bytes(*len) as usize];
+        let mut metadata = Vec::new();
+        for record in records.chunks_exact(4 + GRANULE as usize) {
+            let (number, granule) = record.split_first_chunk().expect("a number");
+            let start = u64::from(u32::from_le_bytes(*number)) * GRANULE;
+            metadata.push(start);
+            let to = &mut bytes[start as usize..];
+            let count = to.len().min(granule.len());
+            to[..count].copy_from_slice(&granule[..count]);
+        }
+        Base { bytes, is_ours: false, metadata }
     }
 
     /// Where a record's position points.
@@ -62,14 +81,14 @@ pub struct Mutant<'a> {
     base: &'a [u8],
     len: u64,
     patches: BTreeMap<u64, u8>,
-    /// Whether nothing was changed.
+    /// Whether it is an image of ours and nothing was changed.
     pub pristine: bool,
 }
 
 impl<'a> Mutant<'a> {
     /// The image that `data` describes; `None` when it describes none.
     pub fn new(bases: &'a [Base], data: &'a [u8]) -> Option<Mutant<'a>> {
-        static NOTHING: Base = Base { bytes: Vec::new(), metadata: Vec::new() };
+        static NOTHING: Base = Base { bytes: Vec::new(), is_ours: false, metadata: Vec::new() };
         let (&selector, rest) = data.split_first()?;
         let whole = |bytes: &'a [u8]| Mutant {
             base: bytes,
@@ -86,7 +105,7 @@ impl<'a> Mutant<'a> {
             }
             _ => {
                 let base = bases.get(usize::from(selector) % bases.len().max(1))?;
-                Some(Mutant { pristine: true, ..whole(&base.bytes) }.patched(base, rest))
+                Some(Mutant { pristine: base.is_ours, ..whole(&base.bytes) }.patched(base, rest))
             }
         }
     }

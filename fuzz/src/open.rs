@@ -8,7 +8,7 @@ use diskwright_formats::fault::Damage;
 use diskwright_formats::identity::Identity;
 use diskwright_formats::layout::{Layout, OneFile, ReadAt, Reader, Source};
 use diskwright_formats::{registry, table};
-use diskwright_fstools::registry::{MOST_DAMAGE, Opened};
+use diskwright_fstools::registry::{MOST_DAMAGE, Opened, ROWS};
 use diskwright_fstools::tree::{Data, Kind, NodeId, Tree, record};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,9 +23,17 @@ fn bases(name: &'static str, make: fn(&str) -> Vec<Base>) -> &'static [Base] {
 
 /// `open_<file system>`: see `fuzz_targets/open_ext.rs`.
 pub fn filesystem(name: &'static str, data: &[u8]) {
+    filesystem_within(name, data, |_| {});
+}
+
+/// The same; `allow` is told how long the image is before the reader sees it.
+pub fn filesystem_within(name: &'static str, data: &[u8], allow: fn(u64)) {
     let row = diskwright_fstools::registry::find(name).expect("a row");
     let Some(image) = Mutant::new(bases(name, seed::filesystems), data) else { return };
+    allow(image.len());
     let recognised = (row.recognise)(&image);
+    let takers = ROWS.iter().filter(|row| (row.recognise)(&image)).count();
+    assert!(takers <= 1, "{takers} rows recognise one image");
     let opened = (row.open)(&image);
     let dumped = (row.dump)(&image, &mut Counted::default());
     if image.pristine {

@@ -36,13 +36,13 @@ pub(in crate::ext) use volume::Volume;
 
 use super::disk::incompat;
 use crate::registry::{Opened, Usage};
-use crate::tree::{Meta, Time, Tree};
+use crate::tree::{Meta, NodeId, ROOT, Time, Tree};
 use claims::Claims;
 use diskwright_formats::fault::Damage;
 use diskwright_formats::layout::ReadAt;
 use inodes::Found;
 use reach::Walk;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Reads and checks an image. Fails where there is no superblock to compute with, where it names a feature that this
 /// reader does not know, or where no group descriptor can be read.
@@ -70,9 +70,17 @@ fn read(image: &dyn ReadAt) -> Result<Opened, Damage> {
     let nodes = walk.run();
     let files = walk.files;
     let claims = claims.sorted();
-    if let Some(replayed) = &replayed {
-        report.pending(replayed.describe());
-        claims::check_moved(&claims, replayed.moved(), &volume, &mut report);
+    match &replayed {
+        Some(replayed) => {
+            report.pending(replayed.describe());
+            claims::check_moved(&claims, replayed.moved(), &volume, &mut report);
+        }
+        None if volume.incompat(incompat::RECOVER) => {
+            report.pending(
+                "needs_recovery: the journal was not closed, and has nothing to put in place".to_owned(),
+            );
+        }
+        None => {}
     }
     claims::check(&claims, &volume, &mut report);
     let used = claims::used(&claims);
@@ -130,17 +138,41 @@ pub(in crate::ext) fn scan(image: &dyn ReadAt) -> Result<Scan<'_>, Damage> {
     Ok(Scan { volume, groups, claims, inodes, tree, report })
 }
 
-/// The first path of each of `inodes`. `nodes`: the inode of each node of the tree.
+/// Longest path that a damage names: the kernel takes no longer one (`PATH_MAX`).
+const PATH_MAX: usize = 4096;
+
+/// The first path of each of `inodes`; of one that is too long its end, behind an ellipsis. `nodes`: the inode of each node of
+/// the tree.
 fn paths(tree: &Tree, nodes: &[u32], inodes: &BTreeSet<u32>) -> BTreeMap<u32, Vec<u8>> {
     let mut paths = BTreeMap::new();
     if inodes.is_empty() {
         return paths;
     }
-    for step in tree.walk() {
-        let ino = nodes.get(step.node.0 as usize).filter(|ino| inodes.contains(ino));
-        if let Some(&ino) = ino {
-            paths.entry(ino).or_insert(step.path);
+    // The first name of each node and the directory that has it: a path for every node could be long beyond measure.
+    let mut named: Vec<Option<(NodeId, &[u8])>> = vec![None; tree.nodes()];
+    let mut queue = VecDeque::from([ROOT]);
+    while let Some(parent) = queue.pop_front() {
+        for (name, child) in tree.children(parent) {
+            let slot = &mut named[child.0 as usize];
+            if slot.is_none() {
+                *slot = Some((parent, name));
+                queue.push_back(child);
+            }
         }
+    }
+    for (node, ino) in (0..).map(NodeId).zip(nodes).filter(|(_, ino)| inodes.contains(ino)) {
+        let (mut parts, mut len, mut at) = (Vec::new(), 0, node);
+        while let Some((parent, name)) = named[at.0 as usize].filter(|_| len <= PATH_MAX) {
+            len += 1 + name.len();
+            parts.extend([name, b"/"]);
+            at = parent;
+        }
+        if len > PATH_MAX {
+            parts.push("\u{2026}".as_bytes());
+        }
+        parts.reverse();
+        let path = if node == ROOT { b"/".to_vec() } else { parts.concat() };
+        paths.entry(*ino).or_insert(path);
     }
     paths
 }

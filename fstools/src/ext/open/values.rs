@@ -19,7 +19,7 @@ use std::mem::offset_of;
 const LONGEST: u64 = 1 << 24;
 /// Attributes of all sets together take at most so many times the bytes that inodes, blocks and values have: inodes that
 /// share long values otherwise multiply them without end.
-const MOST_COPIES: u64 = 32;
+const MOST_COPIES: u64 = 16;
 /// What an attribute costs beside its bytes.
 const OVERHEAD: u64 = 64;
 
