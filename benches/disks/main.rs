@@ -14,7 +14,7 @@ const USAGE: &str = "usage: cargo bench --bench disks -- COMMAND
   whole-disk [--tree FOLDER] [--work FOLDER] [--rounds N]   tree to qcow2: diskwright, the shell's tools, the floor
   plan [FILES...]                                           planning alone: time and memory
   floor TREE OUT [THREADS]                                  all data of a tree into one file
-  tree KIND FOLDER [AMOUNT]                                 makes a tree: system, many, big, crowd, esp";
+  tree KIND FOLDER [AMOUNT]                                 makes a tree: system, many, big, crowd, sparse, esp";
 
 fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();

@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `system` | 22,003 files in the sizes of an installed Debian, with a loader and a kernel, 2,762 symlinks, 3,410 directories |
 //! | `many` | 300,000 files of 0 to 8 KiB in 5,000 directories |
-//! | `big` | 8 files of 512 MiB, and 8 sparse ones of the same length with 4 KiB in every 64 MiB |
+//! | `big` | 8 files of 512 MiB |
+//! | `sparse` | 8 files of 512 MiB with 4 KiB in every 64 MiB and holes between |
 //! | `crowd` | 40,000 files of 0 to 2 KiB in one directory |
 //! | `esp` | what an EFI system partition holds: a loader, kernels and 500 small files; about 98 MiB |
 
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Kind {
     /// As on the command line.
     pub(crate) name: &'static str,
-    /// Files, or MiB of each file for `big`.
+    /// Files, or MiB of each file for `big` and `sparse`.
     pub(crate) usual: u64,
     make: fn(&Maker, u64) -> io::Result<()>,
 }
@@ -28,6 +29,7 @@ pub(crate) const KINDS: &[Kind] = &[
     Kind { name: "system", usual: 22_000, make: system },
     Kind { name: "many", usual: 300_000, make: many },
     Kind { name: "big", usual: 512, make: big },
+    Kind { name: "sparse", usual: 512, make: sparse },
     Kind { name: "crowd", usual: 40_000, make: crowd },
     Kind { name: "esp", usual: 500, make: esp },
 ];
@@ -136,9 +138,11 @@ fn many(maker: &Maker, files: u64) -> io::Result<()> {
 }
 
 fn big(maker: &Maker, mib: u64) -> io::Result<()> {
-    for number in 0..8 {
-        maker.file(&format!("data{number:02}.bin"), 2 * number + 1, mib << 20, 0o644)?;
-    }
+    (0..8)
+        .try_for_each(|number| maker.file(&format!("data{number:02}.bin"), 2 * number + 1, mib << 20, 0o644))
+}
+
+fn sparse(maker: &Maker, mib: u64) -> io::Result<()> {
     for number in 0..8 {
         let file = maker.create(&format!("sparse{number:02}.bin"), 0o644)?;
         file.set_len(mib << 20)?;
