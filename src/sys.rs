@@ -3,6 +3,7 @@
 
 use rustix::ioctl;
 use rustix::thread::UnshareFlags;
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -50,6 +51,52 @@ pub fn clone_range(
         ioctl::ioctl(to, call)
     };
     Ok(done?)
+}
+
+/// Lets the kernel begin to write bytes `start .. start + len` of a file to the disk (sync_file_range(2),
+/// `SYNC_FILE_RANGE_WRITE`). A hint: it may wait for the disk's queue, promises nothing and cannot fail in a way that
+/// matters, since whoever needs the data on the disk syncs the file and hears of errors there.
+pub fn begin_write(file: BorrowedFd<'_>, start: u64, len: u64) {
+    let (Ok(start), Ok(len)) = (i64::try_from(start), i64::try_from(len)) else { return };
+    // SAFETY: the call takes numbers alone and touches no memory of ours; `file` is borrowed, so its descriptor stays
+    // open during the call.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), start, len, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
+/// The system call listxattrat(2), since Linux 6.13: the number is the same on all architectures but alpha and mips.
+#[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
+const LISTXATTRAT: libc::c_long = 465;
+
+/// Lists the names of the extended attributes of a name in an open directory, each with a NUL behind it; a symbolic link is
+/// not followed. Returns their length in bytes (listxattrat(2)).
+///
+/// # Errors
+/// What the kernel says: it does not know the call (`ENOSYS`), a filter forbids it (`EPERM`), the list is longer than the
+/// buffer (`ERANGE`), the file system knows no attributes (`EOPNOTSUPP`).
+#[cfg(not(any(target_arch = "mips", target_arch = "mips64")))]
+pub fn list_xattrs(directory: BorrowedFd<'_>, name: &CStr, list: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel reads `name` up to its NUL and writes at most `list.len()` bytes to `list`; both are borrowed during
+    // the call, as is `directory`.
+    let len = unsafe {
+        libc::syscall(
+            LISTXATTRAT,
+            directory.as_raw_fd(),
+            name.as_ptr(),
+            libc::AT_SYMLINK_NOFOLLOW,
+            list.as_mut_ptr(),
+            list.len(),
+        )
+    };
+    usize::try_from(len).map_err(|_| io::Error::last_os_error())
+}
+
+/// Not known here.
+///
+/// # Errors
+/// Always `ENOSYS`.
+#[cfg(any(target_arch = "mips", target_arch = "mips64"))]
+pub fn list_xattrs(_: BorrowedFd<'_>, _: &CStr, _: &mut [u8]) -> io::Result<usize> {
+    Err(io::Error::from_raw_os_error(libc::ENOSYS))
 }
 
 /// Moves this process into a user namespace of its own (unshare(2), `CLONE_NEWUSER`).

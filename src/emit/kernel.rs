@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Content ranges from this length on are given to the kernel: a call costs about as much as copying this much.
 const SHORTEST: u64 = 128 << 10;
 
+/// Runs from this length on are sent to the disk at once; what is shorter waits until the file is synced.
+const SHORTEST_SENT: u64 = 256 << 10;
+
 /// Slices of one writing call (`UIO_MAXIOV`).
 const SLICES: usize = 1024;
 
@@ -40,7 +43,15 @@ pub(super) fn transfer(content: &dyn Content, part: &Part, target: &Target, coun
     }
     let copied = copy(file, at, part, target);
     count(&counters.bytes_copied, copied);
+    send(target, part.start, copied);
     copied
+}
+
+/// Lets the disk begin with a run that will be synced, so that it works while the rest is still being read.
+fn send(target: &Target, start: u64, len: u64) {
+    if target.will_sync() && len >= SHORTEST_SENT {
+        sys::begin_write(target.file().as_fd(), start, len);
+    }
 }
 
 /// Clones the whole blocks of a part, if they are blocks in both files.
@@ -102,5 +113,6 @@ pub(super) fn write(arena: &Arena, run: &Run, target: &Target, counters: &Counte
         start += written as u64;
         IoSlice::advance_slices(&mut slices, written);
     }
+    send(target, run.start, start - run.start);
     Ok(())
 }

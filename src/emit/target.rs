@@ -23,6 +23,7 @@ pub(super) struct Target {
     hidden: String,
     file: OwnedFd,
     block: u64,
+    will_sync: bool,
     lacks: Lacks,
     state: State,
 }
@@ -57,7 +58,8 @@ pub(super) fn create(outputs: &[Output], options: &Options) -> Result<Vec<Target
     check_distinct(&names)?;
     outputs.iter().try_for_each(|output| check_limit(&output.path, output.layout.len()))?;
     check_space(outputs, &names)?;
-    outputs.iter().zip(names).map(|(output, name)| Target::create(name, output.layout.len())).collect()
+    let create = |(output, name): (&Output, Name)| Target::create(name, output.layout.len(), options.sync);
+    outputs.iter().zip(names).map(create).collect()
 }
 
 /// The files that will be replaced.
@@ -185,11 +187,12 @@ fn blocks(layout: &Layout, block: u64) -> u64 {
 }
 
 impl Target {
-    fn create(name: Name, len: u64) -> Result<Target, EmitError> {
+    fn create(name: Name, len: u64, will_sync: bool) -> Result<Target, EmitError> {
         let failed = |error: Errno| EmitError::io(&name.path, error);
         let block = rustix::fs::fstatvfs(&name.dir).map_err(failed)?.f_frsize.max(PAGE);
         let (hidden, file) = create_hidden(&name).map_err(failed)?;
-        let target = Target { name, hidden, file, block, lacks: Lacks::default(), state: State::Hidden };
+        let target =
+            Target { name, hidden, file, block, will_sync, lacks: Lacks::default(), state: State::Hidden };
         rustix::fs::ftruncate(&target.file, len).map_err(|error| target.error(error))?;
         Ok(target)
     }
@@ -201,6 +204,11 @@ impl Target {
     /// What ranges that are cloned must be multiples of.
     pub(super) fn block(&self) -> u64 {
         self.block
+    }
+
+    /// Whether its data is forced to the disk in the end.
+    pub(super) fn will_sync(&self) -> bool {
+        self.will_sync
     }
 
     pub(super) fn lacks(&self) -> &Lacks {
