@@ -12,8 +12,17 @@ pub(super) struct Arena {
     memory: Vec<u8>,
     used: usize,
     pieces: Vec<Piece>,
-    /// The place that room was reserved for last, and the end of that room.
-    last: Option<(Place, usize)>,
+    last: Option<Room>,
+}
+
+/// What was reserved last.
+#[derive(Clone, Copy)]
+struct Room {
+    place: Place,
+    /// Where the zeros in front of it begin that part it from the room before; `at` where there are none.
+    zeros: usize,
+    at: usize,
+    end: usize,
 }
 
 /// Where bytes go.
@@ -30,6 +39,8 @@ pub(super) struct Place {
 struct Piece {
     place: Place,
     at: usize,
+    /// From here to `at` all bytes of the arena are zero.
+    zeros: usize,
 }
 
 /// Bytes that are written by one call: neighbours in one output.
@@ -61,12 +72,13 @@ impl Arena {
     /// Room for the bytes of a place. If the place follows the last one by less than a page, so does the room, with zeros
     /// between: the two are then one slice.
     pub(super) fn reserve(&mut self, place: &Place) -> usize {
-        let last = self.last.filter(|&(_, end)| end == self.used);
-        let gap = last.and_then(|(last, _)| gap(last.output, last.end(), last.order, place));
-        let at = self.used + gap.unwrap_or(0) as usize;
-        self.memory[self.used..at].fill(0);
+        let last = self.last.filter(|room| room.end == self.used).map(|room| room.place);
+        let gap = last.and_then(|last| gap(last.output, last.end(), last.order, place));
+        let zeros = self.used;
+        let at = zeros + gap.unwrap_or(0) as usize;
+        self.memory[zeros..at].fill(0);
         self.used = at + place.len as usize;
-        self.last = Some((*place, self.used));
+        self.last = Some(Room { place: *place, zeros, at, end: self.used });
         at
     }
 
@@ -77,7 +89,8 @@ impl Arena {
 
     /// Says where the bytes at `at` go; they may go to many places.
     pub(super) fn keep(&mut self, place: Place, at: usize) {
-        self.pieces.push(Piece { place, at });
+        let zeros = self.last.filter(|room| room.at == at).map_or(at, |room| room.zeros);
+        self.pieces.push(Piece { place, at, zeros });
     }
 
     /// Like [`Arena::keep`] without the whole pages (of the output) that are zero.
@@ -100,7 +113,7 @@ impl Arena {
         for piece in &self.pieces {
             let run = runs.last_mut();
             match run.and_then(|run| Some((gap(run.output, run.end, run.order, &piece.place)?, run))) {
-                Some((gap, run)) => run.append(gap as usize, piece, &self.memory),
+                Some((gap, run)) => run.append(gap as usize, piece),
                 None => runs.push(Run::of(piece)),
             }
         }
@@ -129,18 +142,15 @@ fn gap(output: usize, end: u64, order: usize, next: &Place) -> Option<u64> {
 
 impl Run {
     fn of(piece: &Piece) -> Run {
-        let Piece { place, at } = *piece;
+        let Piece { place, at, .. } = *piece;
         let slices = std::iter::once(at..at + place.len as usize).collect();
         Run { output: place.output, start: place.start, slices, order: place.order, end: place.end() }
     }
 
-    fn append(&mut self, gap: usize, piece: &Piece, memory: &[u8]) {
+    fn append(&mut self, gap: usize, piece: &Piece) {
         let slice = piece.at..piece.at + piece.place.len as usize;
         let last = self.slices.last_mut().expect("a run starts with a slice");
-        let between = last.end..piece.at;
-        if between.end.checked_sub(between.start) == Some(gap)
-            && memory[between].iter().all(|&byte| byte == 0)
-        {
+        if last.end >= piece.zeros && piece.at.checked_sub(last.end) == Some(gap) {
             last.end = slice.end;
         } else {
             self.slices.extend((gap > 0).then_some(0..gap));
