@@ -6,7 +6,9 @@ use super::super::stamp::Stamp;
 use super::xattrs::{self, Of};
 use diskwright_fstools::tree::{HOLE_WINDOW, Time, Xattrs};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
-use rustix::fs::{AtFlags, FileType, SeekFrom, Stat, fstat, major, minor, readlinkat, seek, statat};
+use rustix::fs::{
+    Access, AtFlags, FileType, SeekFrom, Stat, access, fstat, major, minor, readlinkat, seek, statat,
+};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use std::ffi::CString;
@@ -39,12 +41,33 @@ pub(super) enum What {
     Socket,
 }
 
-/// Looks at a name of an open directory. `magic`: whether `/proc/self/fd` is there.
-pub(super) fn look(directory: BorrowedFd, name: &[u8], magic: bool) -> io::Result<Found> {
+/// What the host gives and who we are.
+#[derive(Clone, Copy)]
+pub(super) struct Host {
+    /// Whether `/proc/self/fd` is there.
+    pub(super) magic: bool,
+    /// Whether the kernel lists the attributes of a name in an open directory.
+    lists_names: bool,
+    uid: u32,
+}
+
+impl Host {
+    /// `directory`: any.
+    pub(super) fn of(directory: BorrowedFd) -> Host {
+        Host {
+            magic: access("/proc/self/fd", Access::EXISTS).is_ok(),
+            lists_names: xattrs::lists_names(directory),
+            uid: geteuid().as_raw(),
+        }
+    }
+}
+
+/// Looks at a name of an open directory.
+pub(super) fn look(directory: BorrowedFd, name: &[u8], host: &Host) -> io::Result<Found> {
     let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let what = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => What::Directory,
-        FileType::RegularFile => look_into(directory, name, &stat)?,
+        FileType::RegularFile => look_into(directory, name, &stat, host.uid)?,
         FileType::Symlink => What::Symlink(readlinkat(directory, name, Vec::new())?.into_bytes().into()),
         FileType::CharacterDevice => {
             What::CharDevice { major: major(stat.st_rdev), minor: minor(stat.st_rdev) }
@@ -57,7 +80,8 @@ pub(super) fn look(directory: BorrowedFd, name: &[u8], magic: bool) -> io::Resul
     let (xattrs, left_out) = match &what {
         // None of the attributes that are taken can be on a symlink.
         What::Symlink(_) => Default::default(),
-        _ if magic => {
+        _ if host.lists_names && !xattrs::has_some(directory, name)? => Default::default(),
+        _ if host.magic => {
             let path = [format!("/proc/self/fd/{}/", directory.as_raw_fd()).as_bytes(), name].concat();
             xattrs::read(&Of::Name(CString::new(path)?))?
         }
@@ -88,9 +112,9 @@ impl Found {
 }
 
 /// A regular file. It is opened only where there may be holes, or where it is not sure that we may read it.
-fn look_into(directory: BorrowedFd, name: &[u8], stat: &Stat) -> io::Result<What> {
+fn look_into(directory: BorrowedFd, name: &[u8], stat: &Stat, uid: u32) -> io::Result<What> {
     let stamp = Stamp::of(stat);
-    let ours = stat.st_uid == geteuid().as_raw();
+    let ours = stat.st_uid == uid;
     let readable = if ours { stat.st_mode & 0o400 != 0 } else { stat.st_mode & 0o444 == 0o444 };
     let mut runs = None;
     if stamp.size >= HOLE_WINDOW || !readable {
@@ -162,10 +186,13 @@ mod tests {
                 return; // a host without them
             }
             set.unwrap();
-            for magic in [true, false] {
-                let found = look(directory.as_fd(), name.as_bytes(), magic).unwrap();
+            let host = Host::of(directory.as_fd());
+            for (magic, lists_names) in [(true, true), (true, false), (false, true), (false, false)] {
+                // A kernel that does not list names is not asked.
+                let host = Host { magic, lists_names: lists_names && host.lists_names, ..host };
+                let found = look(directory.as_fd(), name.as_bytes(), &host).unwrap();
                 let expected = Xattrs::from([(b"user.a".to_vec(), vec![b'v'; 2000])]);
-                assert_eq!(found.xattrs, expected, "{name}, /proc: {magic}");
+                assert_eq!(found.xattrs, expected, "{name}, /proc: {magic}, lists names: {lists_names}");
             }
         }
     }

@@ -17,7 +17,7 @@ use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::layout::ContentId;
 use diskwright_fstools::tree::{Data, Kind, Meta, Node, NodeId, ROOT, Tree, Xattrs, record};
 use files::DirectoryFiles;
-use look::{Found, What, look};
+use look::{Found, Host, What, look};
 use owners::Owners;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -81,7 +81,7 @@ fn read_record(path: &Path) -> Result<Tree, SurveyError> {
 struct Scan<'a> {
     options: &'a Options,
     owners: Owners,
-    magic: bool,
+    host: Host,
     tree: Tree,
     files: DirectoryFiles,
     /// The node of each directory of `files`.
@@ -119,7 +119,7 @@ impl<'a> Scan<'a> {
         let mut scan = Scan {
             options,
             owners,
-            magic: rustix::fs::access("/proc/self/fd", rustix::fs::Access::EXISTS).is_ok(),
+            host: Host::of(root.as_fd()),
             tree: Tree::new(Meta::of_root(0, Default::default())),
             files: DirectoryFiles::new(top.to_owned(), root),
             nodes: vec![ROOT],
@@ -168,8 +168,8 @@ impl<'a> Scan<'a> {
             .flat_map(|listed| listed.names.iter().map(move |name| (listed, &name[..])))
             .collect();
         for some in all.chunks(NAMES) {
-            let magic = self.magic;
-            let look = |(listed, name): &(&Listed, &[u8])| look(listed.open.as_fd(), name, magic);
+            let host = self.host;
+            let look = |(listed, name): &(&Listed, &[u8])| look(listed.open.as_fd(), name, &host);
             let found: Vec<io::Result<Found>> = pool.install(|| some.par_iter().map(look).collect());
             for (&(listed, name), found) in some.iter().zip(found) {
                 match found {
@@ -251,7 +251,7 @@ impl<'a> Scan<'a> {
             return Err(SurveyError::Refused(self.owners.refusal(path, uid)));
         }
         let mut notes: Vec<String> = self.owners.note().into_iter().collect();
-        if !self.magic {
+        if !self.host.magic {
             let note = "access control lists of device nodes, fifos and sockets are not known without /proc";
             notes.push(note.to_owned());
         }

@@ -2,10 +2,12 @@
 //!
 //! Only security.capability, POSIX ACLs and user.* are taken: the labels of the build host must not leak into an image.
 
+use crate::sys;
 use diskwright_fstools::tree::Xattrs;
 use rustix::fd::BorrowedFd;
 use rustix::fs::{fgetxattr, flistxattr, lgetxattr, llistxattr};
 use rustix::io::Errno;
+use rustix::path::Arg;
 use std::ffi::CString;
 use std::io;
 
@@ -15,6 +17,26 @@ pub(super) enum Of<'a> {
     Name(CString),
     /// The open file.
     Open(BorrowedFd<'a>),
+}
+
+/// Whether this kernel lists the attributes of a name in an open directory: then most files cost one short call.
+pub(super) fn lists_names(directory: BorrowedFd) -> bool {
+    !matches!(list_at(directory, b".", &mut []), Err(Errno::NOSYS | Errno::PERM | Errno::INVAL))
+}
+
+/// Whether a name in an open directory has attributes, where the kernel [lists them](lists_names); it is not followed.
+pub(super) fn has_some(directory: BorrowedFd, name: &[u8]) -> io::Result<bool> {
+    match list_at(directory, name, &mut []) {
+        Err(Errno::OPNOTSUPP) => Ok(false),
+        len => Ok(len? > 0),
+    }
+}
+
+fn list_at(directory: BorrowedFd, name: &[u8], list: &mut [u8]) -> rustix::io::Result<usize> {
+    name.into_with_c_str(|name| {
+        sys::list_xattrs(directory, name, list)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+    })
 }
 
 /// The attributes that are taken, and the names of those that are not.
