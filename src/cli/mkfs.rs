@@ -94,7 +94,9 @@ pub(super) fn mkfs(args: Mkfs, setting: &Setting, voice: Voice) -> Result<(), Fa
     };
     let bar = voice.bar("writing")?;
     let outputs = [Output { layout: laid.layout, path: args.image }];
-    let (_, calls) = emit::emit(&outputs, &survey.contents, &emit, &bar)?;
+    let contents = survey.contents;
+    drop(survey.tree); // laid: its room is free for the work that follows
+    let (_, calls) = emit::emit(&outputs, &contents, &emit, &bar)?;
     drop(bar);
     clock.emitted(len, &calls);
     clock.report();

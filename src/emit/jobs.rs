@@ -96,14 +96,12 @@ pub(super) fn parts(output: usize, extent: Placed<'_>) -> impl Iterator<Item = P
 /// Plans the work on all outputs.
 pub(super) fn plan(outputs: &[Output]) -> Plan {
     let mut jobs: Vec<Job> = Vec::new();
-    let mut owners: BTreeMap<Chunk, usize> = BTreeMap::new();
+    let mut owners = Owners::of(outputs);
     for (output, Output { layout, .. }) in outputs.iter().enumerate() {
         let mut neighbour: Option<usize> = None;
         for part in layout.extents().flat_map(|extent| parts(output, extent)) {
             let job = match part.chunk() {
-                Some(chunk) => {
-                    *owners.entry(chunk).or_insert_with(|| newest_with_room(&mut jobs, part.cost()))
-                }
+                Some(chunk) => owners.of_chunk(chunk, || newest_with_room(&mut jobs, part.cost())),
                 None => match neighbour {
                     Some(job) if jobs[job].takes(part.cost(), 2 * CHUNK) => job,
                     _ => newest_with_room(&mut jobs, part.cost()),
@@ -113,7 +111,7 @@ pub(super) fn plan(outputs: &[Output]) -> Plan {
             neighbour = Some(job);
         }
     }
-    Plan { jobs, shared: chunks(owners.keys()) }
+    Plan { jobs, shared: owners.shared() }
 }
 
 fn newest_with_room(jobs: &mut Vec<Job>, cost: u64) -> usize {
@@ -123,20 +121,54 @@ fn newest_with_room(jobs: &mut Vec<Job>, cost: u64) -> usize {
     jobs.len() - 1
 }
 
-/// How many chunks contents of more than one have.
-fn chunks<'a>(sorted: impl Iterator<Item = &'a Chunk>) -> BTreeMap<ContentId, usize> {
-    let mut counts = BTreeMap::new();
-    let mut sorted = sorted.map(|&(id, _)| id).peekable();
-    while let Some(id) = sorted.next() {
-        let mut count = 1;
-        while sorted.next_if_eq(&id).is_some() {
+/// The job of each chunk. Most contents are one chunk: those cost four bytes each.
+struct Owners {
+    /// The job of the first chunk of the contents with the smallest ids, or [`NONE`].
+    first: Vec<u32>,
+    others: BTreeMap<Chunk, u32>,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Owners {
+    fn of(outputs: &[Output]) -> Owners {
+        let (mut count, mut most) = (0, 0);
+        let sources = outputs.iter().flat_map(|output| output.layout.extents().map(|extent| extent.source));
+        for id in sources.filter_map(|source| match source {
+            Source::Content(id, _) => Some(id.0 as usize),
+            _ => None,
+        }) {
             count += 1;
+            most = most.max(id + 1);
         }
-        if count > 1 {
-            counts.insert(id, count);
-        }
+        // Ids of a survey are dense; where they are not, the table need not hold them all.
+        Owners { first: vec![NONE; most.min(4 * count)], others: BTreeMap::new() }
     }
-    counts
+
+    fn of_chunk(&mut self, chunk: Chunk, new: impl FnOnce() -> usize) -> usize {
+        let new = || u32::try_from(new()).expect("less than 2^32 jobs of a MiB");
+        let owner = match (chunk, self.first.get_mut(chunk.0.0 as usize)) {
+            ((_, 0), Some(owner)) => {
+                if *owner == NONE {
+                    *owner = new();
+                }
+                *owner
+            }
+            _ => *self.others.entry(chunk).or_insert_with(new),
+        };
+        owner as usize
+    }
+
+    /// How many chunks contents of more than one have.
+    fn shared(&self) -> BTreeMap<ContentId, usize> {
+        let has_first = |id: ContentId| self.first.get(id.0 as usize).is_some_and(|&owner| owner != NONE);
+        let mut counts = BTreeMap::new();
+        for &(id, _) in self.others.keys() {
+            *counts.entry(id).or_insert(usize::from(has_first(id))) += 1;
+        }
+        counts.retain(|_, count| *count > 1);
+        counts
+    }
 }
 
 impl Job {
@@ -217,6 +249,20 @@ mod tests {
         assert_all_planned(&plan, &layouts);
         assert_eq!(plan.shared, BTreeMap::from([(ContentId(7), 6)]));
         assert!((5..=6).contains(&plan.jobs.len()), "{}", plan.jobs.len());
+    }
+
+    #[test]
+    fn contents_of_any_number_are_planned() {
+        let large = |start, id| content(start, 3 * CHUNK, id, 0);
+        let layouts = [Layout::new(
+            20 * CHUNK,
+            vec![large(0, 0), large(3 * CHUNK, u32::MAX), content(6 * CHUNK, 1, u32::MAX - 1, 2 * CHUNK)],
+            vec![],
+        )
+        .unwrap()];
+        let plan = plan_of(&layouts);
+        assert_all_planned(&plan, &layouts);
+        assert_eq!(plan.shared, BTreeMap::from([(ContentId(0), 3), (ContentId(u32::MAX), 3)]));
     }
 
     #[test]

@@ -10,7 +10,9 @@
 //! - Each content is opened once per call, whatever the number of outputs and places; a content larger than `CHUNK` is
 //!   worked on by several jobs that share the opening.
 //! - Zeros are never written: a file is first given its length, gaps and zero pages of computed bytes stay holes.
-//! - Memory: an arena of 2 `CHUNK`s per thread, and 40 bytes per chunk of content while the jobs are planned.
+//! - Memory: an arena of 2 `CHUNK`s per thread, and while the jobs are planned 4 bytes per content and 40 per further chunk.
+//! - The disk begins with long runs as soon as they are written (`sync_file_range`), so that it works while the rest is
+//!   read and the final sync finds little to do.
 //! - Files are written under hidden names beside their final ones. `target::Target` removes them when it is dropped, so
 //!   neither an error nor a panic nor a cancelled run leaves one.
 
