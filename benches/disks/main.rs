@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout)] // a tool beside the images
 
 mod copy;
+mod ext4;
 mod plan;
 mod runs;
 mod trees;
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 const USAGE: &str = "usage: cargo bench --bench disks -- COMMAND
   whole-disk [--tree FOLDER] [--work FOLDER] [--rounds N]   tree to qcow2: diskwright, the shell's tools, the floor
+  ext4 [--tree KIND[:AMOUNT]|FOLDER ...] [--work FOLDER] [--rounds N] [--only NAME,...]
+                                                            tree to ext4: diskwright, mke2fs, two crates, the floor
   plan [FILES...]                                           planning alone: time and memory
   floor TREE OUT [THREADS]                                  all data of a tree into one file
   tree KIND FOLDER [AMOUNT]                                 makes a tree: system, many, big, crowd, sparse, esp";
@@ -26,6 +29,17 @@ fn main() -> std::io::Result<()> {
             let work = PathBuf::from(option("--work").unwrap_or("target/bench"));
             let tree = option("--tree").map_or_else(|| work.join("system"), PathBuf::from);
             whole_disk::main(&tree, &work, option("--rounds").map_or(5, number))
+        }
+        ["ext4", options @ ..] => {
+            let all = |name| {
+                options.chunks(2).filter(move |pair| pair[0] == name).filter_map(|pair| pair.get(1).copied())
+            };
+            ext4::main(&ext4::Options {
+                trees: all("--tree").collect(),
+                work: Path::new(all("--work").next().unwrap_or("target/bench")),
+                rounds: all("--rounds").next().map_or(5, number),
+                only: all("--only").next(),
+            })
         }
         ["plan"] => plan::main(&[10_000, 100_000, 300_000, 1_000_000]),
         ["plan", counts @ ..] => plan::main(&counts.iter().map(|&count| number(count)).collect::<Vec<_>>()),

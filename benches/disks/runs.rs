@@ -20,6 +20,11 @@ pub(crate) struct Run {
 
 /// Runs a program to its end; one that fails ends the bench.
 pub(crate) fn run(command: &mut Command) -> io::Result<Run> {
+    Ok(attempt(command)?.unwrap_or_else(|| panic!("failed: {command:?}")))
+}
+
+/// Runs a program to its end; none, if it fails.
+pub(crate) fn attempt(command: &mut Command) -> io::Result<Option<Run>> {
     let begin = Instant::now();
     let mut child = command.spawn()?;
     let over = AtomicBool::new(false);
@@ -31,8 +36,7 @@ pub(crate) fn run(command: &mut Command) -> io::Result<Run> {
         over.store(true, Ordering::Relaxed);
         (status, watcher.join().expect("only reads"), seconds)
     });
-    assert!(status?.success(), "failed: {command:?}");
-    Ok(Run { seconds, memory })
+    Ok(status?.success().then_some(Run { seconds, memory }))
 }
 
 fn watch(id: u32, over: &AtomicBool) -> u64 {
@@ -82,7 +86,7 @@ pub(crate) struct Result {
 }
 
 impl Result {
-    fn new(name: &str, mut runs: Vec<Run>) -> Result {
+    pub(crate) fn new(name: &str, mut runs: Vec<Run>) -> Result {
         runs.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
         Result { name: name.to_owned(), runs }
     }
