@@ -89,7 +89,11 @@ fn measure(tree: &Path) -> io::Result<(u64, u64)> {
 
 fn diskwright(tree: &Path, image: &Path, bytes: u64) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_diskwright"));
-    command.args(["mkfs", "ext4"]).args([tree, image]).args(["--quiet", "--size", &format!("{}M", bytes >> 20)]);
+    command.args(["mkfs", "ext4"]).args([tree, image]).args([
+        "--quiet",
+        "--size",
+        &format!("{}M", bytes >> 20),
+    ]);
     command
 }
 
