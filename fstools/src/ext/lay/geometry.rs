@@ -72,7 +72,9 @@ impl Geometry {
             flex: options.flex,
             backups: options.backups,
         };
-        let enough = table * groups * per_block >= u64::from(inodes);
+        // What was asked for by number is a promise.
+        let promised = if let Inodes::Count(count) = options.inodes { count.max(inodes) } else { inodes };
+        let enough = table * groups * per_block >= u64::from(promised);
         (blocks <= format.most_blocks() && enough).then_some(geometry)
     }
 
