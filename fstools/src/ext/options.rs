@@ -191,7 +191,11 @@ impl Request {
             'U' => self.plain.uuid = Some(values::uuid(&option, value)?),
             'm' => self.reserved = Some(values::percent(&option, value)?),
             'i' => self.inodes = Some(Inodes::Ratio(values::bytes(&option, value, 1024, 64 << 20)? as u32)),
-            'N' => self.inodes = Some(Inodes::Count(number(&option, value, 1, u32::MAX.into())? as u32)),
+            // Those that are reserved and one more, as with mke2fs.
+            'N' => {
+                let count = number(&option, value, 1, u32::MAX.into())?.max(12) as u32;
+                self.inodes = Some(Inodes::Count(count));
+            }
             'T' => self.usages = value.split(',').filter(|it| !it.is_empty()).map(str::to_owned).collect(),
             'b' => self.block_size = block_size(value)?.or(self.block_size),
             'I' => self.inode_size = Some(power_of_two(&option, value, 128, 4096)? as u16),
@@ -297,7 +301,7 @@ impl Request {
             return Err(invalid(reason));
         }
         let ratio = stanzas.iter().find_map(|stanza| stanza.inode_ratio).unwrap_or(16384).max(block_size);
-        let features = self.final_features(profile, &stanzas)?;
+        let features = with_large_file(self.final_features(profile, &stanzas)?, block_size);
         let flex = self.flex.or(stanzas.iter().find_map(|stanza| stanza.flex)).unwrap_or(16);
         let format = Format {
             generation: self.generation,
@@ -465,6 +469,12 @@ impl Options {
     pub(super) fn reserved_blocks(&self, blocks: u32) -> u64 {
         u64::from(blocks) * u64::from(self.reserved) / 10_000
     }
+}
+
+/// Inode 7 is longer than 2 GiB where the list of a block is long: mke2fs turns large_file on then, whatever was asked for.
+fn with_large_file(features: Features, block_size: u32) -> Features {
+    let on = features.has(Feature::RESIZE_INODE) && block_size >= 4096;
+    features.with(Feature::LARGE_FILE, on || features.has(Feature::LARGE_FILE))
 }
 
 /// `-b`: a size, or the least size where it is negative, which the default is.
