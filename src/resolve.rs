@@ -163,6 +163,7 @@ pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError>
         excludes: KIWI_EXCLUDES.map(str::to_owned).to_vec(),
         hooks: KIWI_HOOKS.map(str::to_owned).to_vec(),
         target,
+        system: None,
     };
     let needs = model.needs.iter().filter(|need| need.scope.applies(&profiles, arch));
     let needs = needs.map(|need| need.problem.clone()).collect();
@@ -443,5 +444,6 @@ fn describe_tree(tree: &Tree, name: &str, choice: &Choice) -> Result<Image, Reso
         excludes: Vec::new(),
         hooks: Vec::new(),
         target: Target::Disk(Box::new(disk)),
+        system: None,
     })
 }

@@ -143,6 +143,10 @@ pub(super) struct Shape {
     /// The machine that the image is for [default: what the tree's loader says, else x86_64]
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
+    /// The release that the image is for: its ext file systems have the defaults of that release's mke2fs, as far as its
+    /// kernel, e2fsck and GRUB read them [default: what os-release in the tree says, else its mke2fs.conf]
+    #[arg(long, value_name = "RELEASE")]
+    pub(super) target: Option<String>,
     /// Owner and group of every file, in the place of what the tree says
     #[arg(long, value_name = "UID:GID", value_parser = owner)]
     pub(super) owner: Option<(u32, u32)>,
@@ -255,6 +259,10 @@ pub(super) struct Mkfs {
     /// N, min, min+N, min*P% [default: min plus 20 %, at least 256 MiB]
     #[arg(long, value_name = "SIZE")]
     pub(super) size: Option<String>,
+    /// The release that the image is for: its ext file systems have the defaults of that release's mke2fs, as far as its
+    /// kernel, e2fsck and GRUB read them [default: what os-release in the tree says, else its mke2fs.conf]
+    #[arg(long, value_name = "RELEASE")]
+    pub(super) target: Option<String>,
     /// Owner and group of every file
     #[arg(long, value_name = "UID:GID", value_parser = owner)]
     pub(super) owner: Option<(u32, u32)>,

@@ -2,15 +2,15 @@
 
 use super::args::{Build, Create, Selection, Shape, Writing};
 use super::fail::{Code, Failure};
-use super::plan::layout_text;
+use super::plan::{layout_text, warn};
 use super::say::{Voice, size};
 use super::setting::Setting;
 use super::timing::Clock;
-use super::tree::{origin, read, surveying};
+use super::tree::{origin, read, surveying, system_of};
 use crate::build::{self, BuildError, Report, Request, Stage, identity};
 use crate::describe::kiwi::{Description, load};
 use crate::emit;
-use crate::model::{Arch, Image};
+use crate::model::{Arch, Image, System};
 use crate::plan::plan as plan_of;
 use crate::resolve::{Choice, Resolved, from_tree, resolve};
 use crate::root::{self, Task, hooks, prepare};
@@ -43,6 +43,7 @@ pub(super) fn create(args: Create, setting: &Setting, voice: Voice) -> Result<()
             (Wanted { image, resolved: None }, survey, Place { file, ..place })
         }
     };
+    let wanted = wanted.used_by(system_of(&survey, shape.target.as_deref())?);
     clock.stage("survey");
     make(&wanted, survey, place, writing, setting, voice, clock)
 }
@@ -55,16 +56,9 @@ pub(super) fn build(args: Build, setting: &Setting, voice: Voice) -> Result<(), 
     let prepared = prepare(&description, &resolved).map_err(|error| voice.unprepared(error))?;
     clock.stage("describe");
     let survey = root::survey(&prepared, &surveying(shape.owner, setting, Some(existing(&output))))?;
+    let wanted = Wanted::described(resolved).used_by(system_of(&survey, shape.target.as_deref())?);
     clock.stage("survey");
-    make(
-        &Wanted::described(resolved),
-        survey,
-        Place { directory: output, file: None },
-        writing,
-        setting,
-        voice,
-        clock,
-    )
+    make(&wanted, survey, Place { directory: output, file: None }, writing, setting, voice, clock)
 }
 
 /// An image, and the description that it is of.
@@ -76,6 +70,12 @@ pub(super) struct Wanted {
 impl Wanted {
     pub(super) fn described(resolved: Resolved) -> Wanted {
         Wanted { image: resolved.image.clone(), resolved: Some(resolved) }
+    }
+
+    /// The same for the system that is in its tree.
+    pub(super) fn used_by(mut self, system: System) -> Wanted {
+        self.image.system = Some(system);
+        self
     }
 
     /// A refusal, shown in the description where it says what is refused.
@@ -226,6 +226,7 @@ fn make(
     if writing.dry_run {
         let laid = build::lay(image, &identity, survey.tree, &mut |_| {});
         let (fit, _) = laid.map_err(|refusal| wanted.refused(refusal, &identity, voice))?;
+        warn(&fit.plan, voice);
         return voice.result(&fit, &layout_text(&fit));
     }
     let emit = emit::Options { sync: !writing.no_sync, overwrite: writing.force, ..super::emitting(setting) };
@@ -251,6 +252,7 @@ fn make(
             error => error.into(),
         }
     })?;
+    warn(&report.fit.plan, voice);
     clock.emitted(report.outputs.iter().map(|output| output.len).sum(), &report.calls);
     clock.report();
     voice.result(&Made { schema: 1, report: &report, notes: &notes }, &text(&report))

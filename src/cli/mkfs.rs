@@ -5,11 +5,12 @@ use super::fail::{Code, Failure};
 use super::say::{Voice, size};
 use super::setting::Setting;
 use super::timing::Clock;
-use super::tree::{origin, read};
+use super::tree::{origin, read, system_of};
 use crate::emit::{self, Output};
 use crate::model::{Rule, Size};
+use crate::plan::Profile;
 use diskwright_formats::identity::Identity;
-use diskwright_fstools::registry::{Filesystem, Geometry, Laid, ROWS, find};
+use diskwright_fstools::registry::{Aimed, Filesystem, Geometry, Laid, ROWS, find};
 use diskwright_fstools::tree::Tree;
 use serde::Serialize;
 use std::path::Path;
@@ -28,6 +29,9 @@ struct Made {
     inodes_used: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     inodes_free: Option<u64>,
+    /// Which defaults it has; none where they are always the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profile>,
     notes: Vec<String>,
 }
 
@@ -57,6 +61,14 @@ pub(super) fn mkfs(args: Mkfs, setting: &Setting, voice: Voice) -> Result<(), Fa
         args.image.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let survey = read(&origin(&args.tree, args.record.as_deref()), args.owner, setting, Some(parent))?;
     survey.notes.iter().for_each(|note| voice.note(note));
+    // The image is all there is: `/boot` is on it.
+    let target = system_of(&survey, args.target.as_deref())?.target(true);
+    let (filesystem, profile) = match filesystem.aimed(&target)? {
+        Some(Aimed { filesystem, profile }) => (filesystem, Some(Profile::from(profile))),
+        None => (filesystem, None),
+    };
+    let warnings = profile.iter().flat_map(|profile| &profile.warnings);
+    warnings.for_each(|line| voice.note(&format!("warning: {line}")));
     clock.stage("survey");
     // The description of this image is its options: they are the default seed.
     let seed = setting.seed.clone().unwrap_or_else(|| format!("mkfs {} {:?}", row.name, args.options));
@@ -74,16 +86,20 @@ pub(super) fn mkfs(args: Mkfs, setting: &Setting, voice: Voice) -> Result<(), Fa
         free: laid.usage.free,
         inodes_used: laid.usage.inodes.map(|(used, _)| used),
         inodes_free: laid.usage.inodes.map(|(_, free)| free),
+        profile,
         notes: survey.notes.clone(),
     };
     let (used, free) = (size(made.used), size(made.free));
-    let text = format!(
+    let mut text = format!(
         "{}: {} {}, {} ({used} used, {free} free)\n",
         made.image,
         made.filesystem,
         made.id,
         size(len)
     );
+    if let Some(profile) = &made.profile {
+        text += &format!("profile: {profile}\n");
+    }
     if args.writing.dry_run {
         return voice.result(&made, &text);
     }

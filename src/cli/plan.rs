@@ -5,14 +5,15 @@ use super::create::{Wanted, described, undescribed};
 use super::fail::Failure;
 use super::say::{Voice, size, table};
 use super::setting::Setting;
-use super::tree::{origin, read};
+use super::tree::{origin, read, system_of};
 use crate::build::{self, identity};
-use crate::model::{DiskSize, Loader};
+use crate::model::{DiskSize, Loader, System};
 use crate::plan::{Fit, Part, Place, Plan, plan as plan_of};
 use crate::root::Task;
 use crate::survey::Survey;
 use diskwright_formats::identity::Identity;
 use diskwright_formats::table::gpt;
+use diskwright_fstools::registry;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -33,6 +34,16 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
         }
         (None, None) => unreachable!("the command line asks for one of the two"),
     };
+    let wanted = match &survey {
+        Some(survey) => wanted.used_by(system_of(survey, args.shape.target.as_deref())?),
+        None => match args.shape.target {
+            Some(named) => {
+                let target = registry::Target { named: Some(named), ..registry::Target::default() };
+                wanted.used_by(System { target, grub: true })
+            }
+            None => wanted,
+        },
+    };
     let image = &wanted.image;
     let identity = identity(image, setting.seed.as_deref().map(str::as_bytes), setting.epoch_or_default());
     match survey {
@@ -47,6 +58,7 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
 fn fitted(wanted: &Wanted, identity: &Identity, survey: Survey, voice: Voice) -> Result<(), Failure> {
     let laid = build::lay(&wanted.image, identity, survey.tree, &mut |_| {});
     let (fit, _) = laid.map_err(|refusal| wanted.refused(refusal, identity, voice))?;
+    warn(&fit.plan, voice);
     voice.result(&fit, &layout_text(&fit))
 }
 
@@ -130,7 +142,36 @@ fn head(plan: &Plan) -> String {
     format!("{}{version} for {}, times at most {}\n", plan.name, plan.arch, plan.epoch)
 }
 
+/// What the system that will use an image cannot do with it.
+pub(super) fn warn(plan: &Plan, voice: Voice) {
+    for part in &plan.parts {
+        let profile = part.filesystem.iter().filter_map(|filesystem| filesystem.profile.as_ref());
+        for line in profile.flat_map(|profile| &profile.warnings) {
+            voice.note(&format!("warning: {}: {line}", part.name()));
+        }
+    }
+}
+
+/// Which defaults a file system has; `None` where they are always the same.
+fn profile(part: &Part) -> Option<String> {
+    let filesystem = part.filesystem.as_ref()?;
+    match (&filesystem.profile, &filesystem.target) {
+        (Some(profile), _) => Some(profile.to_string()),
+        (None, Some(_)) => None,
+        (None, None) => {
+            let nothing = registry::Target::default();
+            let depends = filesystem.mkfs.filesystem().ok()?.aimed(&nothing).ok()?;
+            depends.map(|_| "that of the release in the tree".to_owned())
+        }
+    }
+}
+
 fn tail(text: &mut String, plan: &Plan) {
+    for part in &plan.parts {
+        if let Some(profile) = profile(part) {
+            let _ = writeln!(text, "profile of {}: {profile}", part.name());
+        }
+    }
     match plan.boot.as_ref().map(|boot| boot.loader) {
         Some(Loader::SystemdBoot { timeout, .. }) => {
             let _ = writeln!(

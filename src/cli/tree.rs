@@ -4,7 +4,9 @@ use super::args::Tree;
 use super::fail::Failure;
 use super::say::{self, Voice};
 use super::setting::Setting;
+use crate::emit::EmitError;
 use crate::inspect::{ImageFile, inspect};
+use crate::model::System;
 use crate::survey::{self, Origin, Survey, survey};
 use diskwright_fstools::tree::record;
 use std::ffi::OsStr;
@@ -55,6 +57,12 @@ pub(super) fn read(
     output: Option<&Path>,
 ) -> Result<Survey, Failure> {
     Ok(survey(origin, &surveying(owner, setting, output))?)
+}
+
+/// What the tree of a survey says of the system in it; `named` is a release in the place of that.
+pub(super) fn system_of(survey: &Survey, named: Option<&str>) -> Result<System, Failure> {
+    let unread = |error| Failure::from(EmitError::Content(error));
+    survey::system(&survey.tree, &survey.contents, named).map_err(unread)
 }
 
 /// How sources are surveyed.

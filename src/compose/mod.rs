@@ -64,7 +64,7 @@ fn lay_place(place: &mut Place, sector: u32, identity: &Identity) -> Result<Layo
     let hidden_sectors = place.start / u64::from(sector);
     let geometry = Geometry { len: place.len, sector_size: sector, hidden_sectors };
     let identity = fs_identity(identity, &place.part.role);
-    let laid = filesystem.mkfs.filesystem()?.lay(tree, &geometry, &identity);
+    let laid = filesystem.filesystem()?.lay(tree, &geometry, &identity);
     let Laid { layout, usage } = laid.map_err(|refusal| within(&place.part, refusal))?;
     place.usage = Some(Usage {
         free: usage.free,

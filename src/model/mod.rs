@@ -12,7 +12,7 @@ pub use description::{DiskType, Kind, Model, Need, Preferences, Profile, Scope, 
 pub use size::{Bytes, MIB, Rule, Size, SizeError, mib};
 
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
-use diskwright_fstools::registry::{Filesystem, find};
+use diskwright_fstools::registry::{self, BootReader, Filesystem, find};
 use serde::Serialize;
 
 /// One output of `diskwright`: what it is made of, without the files in it.
@@ -33,6 +33,27 @@ pub struct Image {
     pub hooks: Vec<String>,
     /// What comes out.
     pub target: Target,
+    /// What the tree says of the system in it ([`survey::system`](crate::survey::system)), from which its file systems have
+    /// their defaults. No part of the seed.
+    #[serde(skip)]
+    pub system: Option<System>,
+}
+
+/// What a tree says of the system in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct System {
+    /// Its release, or the profile that was named in its place.
+    pub target: registry::Target,
+    /// Whether GRUB is in the tree.
+    pub grub: bool,
+}
+
+impl System {
+    /// The same as a file system's target: GRUB counts where it reads this one.
+    pub fn target(&self, holds_boot: bool) -> registry::Target {
+        let boot = Some(BootReader::Grub).filter(|_| self.grub && holds_boot);
+        registry::Target { boot, ..self.target.clone() }
+    }
 }
 
 /// What comes out.

@@ -1,7 +1,7 @@
 //! Plan and tree to numbers.
 
 use super::split::{exclude, largest, split};
-use super::{DiskPlan, ESP, FilesystemPlan, Part, Plan, ROOT};
+use super::{DiskPlan, ESP, Part, Plan, ROOT};
 use crate::boot::{BootEntry, EspFiles, esp_files, put_folded};
 use crate::model::{Bytes, DiskSize, MIB};
 use diskwright_formats::bytes::{align_down, align_up};
@@ -155,7 +155,7 @@ struct Need {
 
 fn need(part: &Part, tree: Option<&Tree>, sector: u32) -> Result<Need, Refusal> {
     let filesystem = match &part.filesystem {
-        Some(FilesystemPlan { mkfs, .. }) => Some(mkfs.filesystem()?),
+        Some(plan) => Some(plan.filesystem()?),
         None => None,
     };
     let measure = |free: u64| match (&filesystem, tree) {

@@ -16,8 +16,9 @@ use crate::model::{
 use diskwright_formats::fault::Refusal;
 use diskwright_formats::identity::Identity;
 use diskwright_formats::registry::find_disk;
-use diskwright_fstools::registry::find;
+use diskwright_fstools::registry::{self, Filesystem, find};
 use serde::{Serialize, Serializer};
+use std::fmt;
 use uuid::Uuid;
 
 /// Number of the JSON form of plans and fits.
@@ -136,6 +137,47 @@ pub struct FilesystemPlan {
     pub label: Option<String>,
     /// Where it is mounted: the files below this path go into it. `None`: it is empty.
     pub mountpoint: Option<String>,
+    /// Which defaults it has; `None` before there is a tree, and where they are always the same.
+    pub profile: Option<Profile>,
+    /// The system that will use it.
+    #[serde(skip)]
+    pub target: Option<registry::Target>,
+}
+
+impl FilesystemPlan {
+    /// The writer.
+    pub fn filesystem(&self) -> Result<Box<dyn Filesystem>, Refusal> {
+        let filesystem = self.mkfs.filesystem()?;
+        let aimed = self.target.as_ref().map(|target| filesystem.aimed(target)).transpose()?.flatten();
+        Ok(aimed.map_or(filesystem, |aimed| aimed.filesystem))
+    }
+}
+
+/// Which defaults a file system has, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// Why this one.
+    pub reason: String,
+    /// What it rests on.
+    pub evidence: String,
+    /// What the system that will use the file system cannot do with it.
+    pub warnings: Vec<String>,
+}
+
+impl From<registry::Profile> for Profile {
+    fn from(profile: registry::Profile) -> Profile {
+        let registry::Profile { name, reason, evidence, warnings } = profile;
+        Profile { name, reason, evidence, warnings }
+    }
+}
+
+/// `debian-12 (os-release of the tree says ..., measured)`
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}; {})", self.name, self.reason, self.evidence)
+    }
 }
 
 /// What boots.
@@ -226,7 +268,7 @@ fn filesystem(image: &Image, volume: &Volume, plan: Plan, identity: &Identity) -
         size: volume.size,
         why: why(volume.size),
         knob: DISK_KNOB.to_owned(),
-        filesystem: Some(filesystem_plan(&volume.format, ROOT, Some("/"), identity)?),
+        filesystem: Some(filesystem_plan(image, &volume.format, ROOT, Some("/"), identity)?),
     };
     let output = OutputPlan { file: file_name(image, name), format: None, options: Vec::new() };
     Ok(Plan { outputs: vec![output], parts: vec![root], ..plan })
@@ -312,7 +354,7 @@ fn parts(image: &Image, disk: &Disk, identity: &Identity) -> Result<Vec<Part>, R
             ESP_KNOB,
             Some(&esp.volume.format),
             Some(&esp.mountpoint),
-            identity,
+            (image, identity),
         )?;
         add("p.UEFI".to_owned(), guids::ESP, part);
     }
@@ -323,10 +365,11 @@ fn parts(image: &Image, disk: &Disk, identity: &Identity) -> Result<Vec<Part>, R
             Contents::Mounted { format, mountpoint } => (Some(format), Some(mountpoint.as_str())),
         };
         let knob = format!("size=\"{{}}\" of partition {}", partition.name);
-        let part = part(&partition.name, Rule::Exact(partition.size), &knob, format, mountpoint, identity)?;
+        let part =
+            part(&partition.name, Rule::Exact(partition.size), &knob, format, mountpoint, (image, identity))?;
         add(table_name(partition), type_guid(image, disk, partition), part);
     }
-    let root = part(ROOT, disk.root.size, DISK_KNOB, Some(&disk.root.format), Some("/"), identity)?;
+    let root = part(ROOT, disk.root.size, DISK_KNOB, Some(&disk.root.format), Some("/"), (image, identity))?;
     let type_guid = if disk.discoverable { image.arch.root_guid() } else { guids::LINUX };
     add("p.lxroot".to_owned(), type_guid, root);
     Ok(parts)
@@ -349,9 +392,10 @@ fn part(
     knob: &str,
     format: Option<&Mkfs>,
     mountpoint: Option<&str>,
-    identity: &Identity,
+    (image, identity): (&Image, &Identity),
 ) -> Result<Part, Refusal> {
-    let filesystem = format.map(|format| filesystem_plan(format, role, mountpoint, identity)).transpose()?;
+    let plan = |format| filesystem_plan(image, format, role, mountpoint, identity);
+    let filesystem = format.map(plan).transpose()?;
     Ok(Part { role: role.to_owned(), entry: None, size, why: why(size), knob: knob.to_owned(), filesystem })
 }
 
@@ -364,18 +408,40 @@ fn why(size: Rule) -> String {
 }
 
 fn filesystem_plan(
+    image: &Image,
     format: &Mkfs,
     role: &str,
     mountpoint: Option<&str>,
     identity: &Identity,
 ) -> Result<FilesystemPlan, Refusal> {
     let filesystem = format.filesystem()?;
+    let holds_boot = mountpoint.is_some_and(|mountpoint| holds_boot(image, mountpoint));
+    let target = image.system.as_ref().map(|system| system.target(holds_boot));
+    let aimed = target.as_ref().map(|target| filesystem.aimed(target)).transpose()?.flatten();
     Ok(FilesystemPlan {
         id: filesystem.id(&fs_identity(identity, role)),
         label: filesystem.label().map(str::to_owned),
         mkfs: format.clone(),
         mountpoint: mountpoint.map(str::to_owned),
+        profile: aimed.map(|aimed| aimed.profile.into()),
+        target,
     })
+}
+
+/// Whether `/boot` lies on the file system of this mount point, and no loader of the image's own takes its kernels
+/// from elsewhere.
+fn holds_boot(image: &Image, mountpoint: &str) -> bool {
+    let Target::Disk(disk) = &image.target else { return mountpoint == "/" };
+    let esp = disk.esp.as_ref();
+    if esp.is_some_and(|esp| matches!(esp.loader, Loader::SystemdBoot { .. })) {
+        return false;
+    }
+    let mounted = disk.partitions.iter().filter_map(|partition| match &partition.contents {
+        Contents::Mounted { mountpoint, .. } => Some(mountpoint.as_str()),
+        _ => None,
+    });
+    let separate = mounted.chain(esp.map(|esp| esp.mountpoint.as_str())).any(|path| path == "/boot");
+    mountpoint == if separate { "/boot" } else { "/" }
 }
 
 /// The identity of the file system of a part.

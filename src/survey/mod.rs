@@ -16,11 +16,13 @@ mod directory;
 mod holes;
 mod overlay;
 mod stamp;
+mod system;
 mod tar;
 
 pub use contents::Surveyed;
 pub use directory::List;
 pub use overlay::overlay;
+pub use system::system;
 
 use diskwright_formats::fault::Refusal;
 use diskwright_fstools::tree::{Time, Tree};
