@@ -224,6 +224,7 @@ fn options_do_as_with_mke2fs() {
         &["-O", "nonsense"],
         &["-E", "nonsense"],
         &["-E", "resize"],
+        &["-E", "resize=1000"],
         &["-E", "num_backup_sb=3"],
         &["-E", "hash_seed=1"],
         &["-J", "nonsense"],
@@ -386,4 +387,82 @@ fn a_target_decides_what_is_left_open() {
     let (image, profile) = features(&boot, &[]);
     assert!(!said(&image).contains("metadata_csum_seed"));
     assert_eq!(profile.warnings, Vec::<String>::new());
+}
+
+/// The numbers that dumpe2fs finds behind a field.
+fn counted(image: &Image, field: &str) -> u64 {
+    let all = fields(&image.path, &[field]);
+    let line = all.iter().find(|line| line.starts_with(&format!("{field}:"))).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// What a size promises: the smallest succeeds and one block less is refused, saying it; free and reserved blocks and
+/// inodes are those that dumpe2fs counts, and free is at least what was asked for.
+#[test]
+fn sizes_come_out_as_promised() {
+    let judge = tools("sizes_come_out_as_promised");
+    let mut files = Sample::default();
+    for at in 0..40 {
+        let dir = files.directory(ROOT, format!("dir{at}"));
+        files.content(dir, "file", support::noise(at, 50_000 + at as usize * 1000));
+    }
+    let lines = [
+        ("ext4", ""),
+        ("ext4", "-m 5"),
+        ("ext4", "-b 1024 -m 2.5"),
+        ("ext4", "-b 2048 -I 512 -O orphan_file,metadata_csum_seed"),
+        ("ext4", "-N 3000 -J size=8 -m 1"),
+        ("ext4", "-g 4096 -O sparse_super2,^resize_inode"),
+        ("ext4", "-i 2048 -O ^metadata_csum,uninit_bg"),
+        ("ext3", "-m 0.5"),
+        ("ext2", "-b 1024 -I 128"),
+    ];
+    for (kind, line) in lines {
+        let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let filesystem = (find(kind).unwrap().configure)(&arguments).unwrap();
+        let block =
+            if line.contains("-b 1024") { 1024 } else { if line.contains("-b 2048") { 2048 } else { 4096 } };
+        for (name, sample) in [("empty", &Sample::default()), ("files", &files)] {
+            let lay = |len| {
+                filesystem.lay(
+                    &sample.tree,
+                    &Geometry { len, sector_size: 512, hidden_sectors: 0 },
+                    &identity(),
+                )
+            };
+            let what = format!("mkfs {kind} {line}: {name}");
+            let smallest = filesystem.measure(&sample.tree, 0, 512).unwrap();
+            lay(smallest).unwrap_or_else(|refusal| panic!("{what}: {refusal}"));
+            let refusal = lay(smallest - block).expect_err(&what);
+            assert_eq!(refusal.kind, RefusalKind::TooSmall { needed: Some(smallest) }, "{what}");
+            assert!(
+                refusal.hint.as_ref().unwrap().contains(&format!("--size {smallest}B")),
+                "{what}: {refusal:?}"
+            );
+            for free in [1, 1 << 20, 20 << 20, 300 << 20] {
+                let len = filesystem.measure(&sample.tree, free, 512).unwrap();
+                let laid = lay(len).unwrap_or_else(|refusal| panic!("{what} + {free}: {refusal}"));
+                assert!(laid.usage.free >= free, "{what} + {free}: {:?}", laid.usage);
+                if judge && free > 1 << 20 {
+                    let image = Image::write(&laid.layout, &sample.contents);
+                    fsck(&image.path, &what);
+                    let (blocks, reserved) =
+                        (counted(&image, "Block count"), counted(&image, "Reserved block count"));
+                    let percent: f64 = line
+                        .split("-m ")
+                        .nth(1)
+                        .map_or(0.0, |rest| rest.split(' ').next().unwrap().parse().unwrap());
+                    assert_eq!(reserved, (blocks as f64 * percent / 100.0) as u64, "{what} + {free}");
+                    assert_eq!(
+                        (counted(&image, "Free blocks") - reserved) * block,
+                        laid.usage.free,
+                        "{what} + {free}"
+                    );
+                    let (used, unused) = laid.usage.inodes.unwrap();
+                    assert_eq!(counted(&image, "Free inodes"), unused, "{what} + {free}");
+                    assert_eq!(counted(&image, "Inode count"), used + unused, "{what} + {free}");
+                }
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Plan and tree to numbers.
 
-use super::split::{exclude, largest, split};
+use super::split::{exclude, split};
 use super::{DiskPlan, ESP, Part, Plan, ROOT};
 use crate::boot::{BootEntry, EspFiles, esp_files, put_folded};
 use crate::model::{Bytes, DiskSize, MIB};
@@ -301,7 +301,7 @@ fn mib_up(bytes: u64) -> String {
 
 /// The directories that are worth looking at, as the end of a hint; nothing if none holds a MiB.
 fn largest_in(tree: Option<&Tree>) -> String {
-    let directories = tree.map(|tree| largest(tree, NAMED)).unwrap_or_default();
+    let directories = tree.map(|tree| tree.largest(NAMED)).unwrap_or_default();
     let named = directories.into_iter().filter(|(_, bytes)| *bytes >= MIB);
     let named: Vec<String> = named.map(|(path, bytes)| format!("{path} {}", mib_up(bytes))).collect();
     if named.is_empty() { String::new() } else { format!("; largest directories: {}", named.join(", ")) }

@@ -4,6 +4,7 @@
 //! to a content, with the runs that are data where the file has holes.
 
 mod children;
+mod largest;
 pub mod record;
 mod walk;
 

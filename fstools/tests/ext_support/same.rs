@@ -84,7 +84,8 @@ pub fn same(name: &str, format: &Format, sample: &Sample, laid: &Laid, layout: &
     assert_eq!(opened.id, filesystem.id(&identity()), "{name}");
     assert_eq!(opened.label, filesystem.label().unwrap_or_default().as_bytes(), "{name}");
     let mut text = String::new();
-    (find("ext4").expect("a row").dump)(&image, &mut text).unwrap_or_else(|damage| panic!("{name}: {damage}"));
+    (find("ext4").expect("a row").dump)(&image, &mut text)
+        .unwrap_or_else(|damage| panic!("{name}: {damage}"));
     check_tiles(&text, image.len());
 }
 

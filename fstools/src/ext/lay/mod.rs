@@ -27,16 +27,14 @@ use super::options::{Inodes, Options, Request, request};
 use super::profile::Profile;
 use super::refusal;
 use crate::registry::{Aimed, Filesystem, Geometry, Laid, Target};
-use crate::tree::{Kind, ROOT, Tree};
+use crate::tree::Tree;
 use census::Census;
-use diskwright_formats::bytes::escaped;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::identity::Identity;
 use files::Laying;
 use fit::Fit;
 use geometry::Places;
 use space::Space;
-use std::collections::BTreeMap;
 use superblock::Ids;
 
 /// ext2 from options in the spelling of mke2fs.
@@ -130,6 +128,11 @@ impl Ext {
             Some(blocks) => too_small(tree, len, u64::from(blocks) * format.block()),
             None => too_large(format),
         })?;
+        if let Some(resize) = self.options.resize.filter(|&resize| resize <= u64::from(geometry.blocks)) {
+            let reason =
+                format!("-E resize={resize}: the file system has {} blocks already", geometry.blocks);
+            return Err(refusal(RefusalKind::Invalid, "options", reason));
+        }
         let ids = Ids::of(identity, &self.options);
         let needed = census.demand(0).blocks + geometry.movable();
         let places = Places::of(&geometry).ok_or_else(|| {
@@ -162,21 +165,11 @@ fn too_large(format: &Format) -> Refusal {
 
 /// Says what would fit, and which directories are the largest.
 fn too_small(tree: &Tree, len: u64, needed: u64) -> Refusal {
-    let mut sizes: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
-    for step in tree.walk() {
-        let end = step.path[1..].iter().position(|&byte| byte == b'/').map(|at| at + 1);
-        let top = &step.path[..end.unwrap_or(if step.parent == ROOT { 1 } else { step.path.len() })];
-        let bytes = match &tree.node(step.node).kind {
-            Kind::File(data) => data.runs().map(|run| run.end - run.start).sum(),
-            _ => 0,
-        };
-        *sizes.entry(top.to_vec()).or_default() += bytes;
-    }
-    let mut largest: Vec<(u64, Vec<u8>)> = sizes.into_iter().map(|(path, bytes)| (bytes, path)).collect();
-    largest.sort_by(|a, b| b.cmp(a));
-    let list: Vec<String> =
-        largest.iter().take(3).map(|(bytes, path)| format!("{} ({bytes} bytes)", escaped(path))).collect();
+    let list = tree.largest(5).into_iter().map(|(path, bytes)| format!("{path} ({bytes} bytes)"));
+    let list: Vec<String> = list.collect();
+    let largest =
+        if list.is_empty() { String::new() } else { format!("; largest directories: {}", list.join(", ")) };
     let reason = format!("the tree does not fit into {len} bytes: {needed} bytes are needed");
     refusal(RefusalKind::TooSmall { needed: Some(needed) }, "", reason)
-        .hint(format!("a size of {needed} bytes would do; the largest directories are: {}", list.join(", ")))
+        .hint(format!("a size of {needed} bytes would do: --size {needed}B{largest}"))
 }
