@@ -183,6 +183,11 @@ pub struct Row {
 /// All file systems.
 pub const ROWS: &[Row] = &[crate::ext::EXT4, crate::ext::EXT3, crate::ext::EXT2, crate::fat::FAT];
 
+/// The releases that [`Target::named`] may name.
+pub fn targets() -> Vec<&'static str> {
+    crate::ext::targets()
+}
+
 /// The row of this name or alias.
 pub fn find(name: &str) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.name == name || row.aliases.contains(&name))

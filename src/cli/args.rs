@@ -241,7 +241,8 @@ pub(super) struct Writing {
 #[command(after_help = "\
 Example: diskwright mkfs ext4 --size min+64M TREE root.ext4 -L root -m 1
 
-Options behind the image are those of the file system's own mkfs; an option that would be ignored is refused by name.")]
+Options behind the image are those of the file system's own mkfs; an option that would be ignored is refused by name. \
+--help lists them.", after_long_help = super::mkfs::help())]
 pub(super) struct Mkfs {
     /// The file system
     #[arg(value_name = "TYPE")]

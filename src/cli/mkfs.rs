@@ -10,7 +10,7 @@ use crate::emit::{self, Output};
 use crate::model::{Rule, Size};
 use crate::plan::Profile;
 use diskwright_formats::identity::Identity;
-use diskwright_fstools::registry::{Aimed, Filesystem, Geometry, Laid, ROWS, find};
+use diskwright_fstools::registry::{Aimed, Filesystem, Geometry, Laid, ROWS, find, targets};
 use diskwright_fstools::tree::Tree;
 use serde::Serialize;
 use std::path::Path;
@@ -117,6 +117,24 @@ pub(super) fn mkfs(args: Mkfs, setting: &Setting, voice: Voice) -> Result<(), Fa
     clock.emitted(len, &calls);
     clock.report();
     voice.result(&made, &text)
+}
+
+/// File systems with their options and limits, and the releases of `--target`.
+pub(super) fn help() -> String {
+    let mut text = "Example: diskwright mkfs ext4 --size min+64M TREE root.ext4 -L root -m 1\n\n".to_owned();
+    text += "Options behind the image are those of the file system's own mkfs; an option that would be ignored is refused by name.\n";
+    let mut rest = ROWS;
+    while let [row, ..] = rest {
+        let same = rest.iter().take_while(|other| other.options == row.options).count();
+        let (group, behind) = rest.split_at(same);
+        rest = behind;
+        let names: Vec<&str> = group.iter().map(|row| row.name).collect();
+        text += &format!("\n{}:\n", names.join(", "));
+        row.options.iter().for_each(|(option, about)| text += &format!("  {option}\n          {about}\n"));
+        text += "  Limits:\n";
+        row.limits.iter().for_each(|limit| text += &format!("          {limit}\n"));
+    }
+    text + &format!("\nReleases for --target: {}\n", targets().join(", "))
 }
 
 /// What a name says that is narrower than its row: `fat32` is not any FAT. Options that follow may say otherwise.

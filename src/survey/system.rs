@@ -58,9 +58,9 @@ fn text(tree: &Tree, node: NodeId, contents: &dyn Contents) -> Result<String, Co
 /// The release of an os-release file; `None` without an `ID`.
 fn release_of(text: &str) -> Option<Release> {
     let value = |key: &str| {
-        let lines = text.lines().filter_map(|line| line.trim().split_once('='));
+        let mut lines = text.lines().filter_map(|line| line.trim().split_once('='));
         // As in a shell, the last one counts.
-        let value = lines.filter(|(name, _)| *name == key).last()?.1;
+        let value = lines.rfind(|(name, _)| *name == key)?.1;
         Some(unquoted(value)).filter(|value| !value.is_empty())
     };
     let codenames = ["VERSION_CODENAME", "UBUNTU_CODENAME", "DEBIAN_CODENAME"];

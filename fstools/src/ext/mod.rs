@@ -53,6 +53,11 @@ const LIMITS: &[&str] = &[
     "times from 1901 to 2310, to 2038 with inodes of 128 bytes (others are clamped)",
 ];
 
+/// Names of the releases whose defaults are known.
+pub(crate) fn targets() -> Vec<&'static str> {
+    profile::names()
+}
+
 /// The row of ext4.
 pub const EXT4: Row = Row {
     name: "ext4",

@@ -99,7 +99,7 @@ struct Release {
 
 /// e2fsprogs 1.42
 const UNINIT: &str = "has_journal,extent,huge_file,flex_bg,uninit_bg,dir_nlink,extra_isize";
-/// e2fsprogs 1.43, and that of RHEL 7
+/// e2fsprogs 1.43
 const UNINIT_64: &str = "has_journal,extent,huge_file,flex_bg,uninit_bg,64bit,dir_nlink,extra_isize";
 /// e2fsprogs 1.44 to 1.46
 const CHECKSUMS: &str = "has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize";
@@ -160,8 +160,8 @@ const RELEASES: &[Release] = &[
         Documented("mke2fs.conf of e2fsprogs 1.47.0; github.com/tytso/e2fsprogs/issues/147")),
     row("fedora-41", &["fedora"], From(41, 0), "", (6, 11, 0), (1, 47, 1), (2, 12, 0), ORPHANS,
         Documented("mke2fs.conf of e2fsprogs 1.47.1")),
-    row("rhel-7", &["rhel"], From(7, 0), "", (3, 10, 0), (1, 42, 9), (2, 2, 0), UNINIT_64,
-        Documented("mke2fs.conf of RHEL's e2fsprogs 1.42.9")),
+    row("rhel-7", &["rhel"], From(7, 0), "", (3, 10, 0), (1, 42, 9), (2, 2, 0), UNINIT,
+        Documented("mke2fs.conf of e2fsprogs 1.42.13")),
     row("rhel-8", &["rhel"], From(8, 0), "", (4, 18, 0), (1, 45, 6), (2, 2, 0), CHECKSUMS,
         Documented("mke2fs.conf of e2fsprogs 1.45.5")),
     row("rhel-9", &["rhel"], From(9, 0), "", (5, 14, 0), (1, 46, 5), (2, 6, 0), CHECKSUMS,
