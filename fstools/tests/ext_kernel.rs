@@ -6,9 +6,9 @@ mod kit;
 
 use diskwright_fstools::registry::Geometry;
 use diskwright_fstools::tree::{Data, Kind, NodeId, ROOT, Step, Tree};
-use kit::contents::CONTENTS;
+use kit::contents::{Make, asked, contents};
 use kit::formats::{Format, every};
-use kit::{Image, Sample, all, all_of, fsck, have, identity, lay_with, run, skip};
+use kit::{Image, Sample, all_of, fsck, have, identity, lay_with, run, skip};
 use rustix::fs::{XattrFlags, setxattr};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -76,9 +76,13 @@ fn the_kernel_finds_and_keeps_everything() {
         ("holes", kit::holes(), 128 * MIB, ""),
         ("subdirectories", kit::subdirectories(1000), 64 * MIB, "-i 4096"),
     ];
-    all_of(cells, |(name, sample, len, options)| {
-        check(name, &sample, len, &Format::of(options));
-    });
+    all_of(
+        cells,
+        |cell| cell.0.to_owned(),
+        |(name, sample, len, options)| {
+            check(name, &sample, len, &Format::of(options));
+        },
+    );
     if kit::all() {
         check("many subdirectories", &kit::subdirectories(65_000), 2 << 30, &Format::of("-i 4096"));
     }
@@ -92,13 +96,13 @@ fn the_kernel_mounts_every_format() {
         return;
     }
     let formats = every();
-    let asked = |at: usize, number: usize| all() || number == (at + at / 3) % CONTENTS.len();
     let cells = formats.iter().enumerate().flat_map(|(at, format)| {
-        let contents = CONTENTS.iter().enumerate().filter(move |(number, _)| asked(at, *number));
-        contents.map(move |(_, (name, make))| (name, format, make))
+        let contents = contents(format).filter(move |row| asked(at, row.0));
+        contents.map(move |(_, name, make)| (name, format, make))
     });
     let mut possible = true;
-    all_of(cells, |(name, format, make)| {
+    let called = |cell: &(&str, &Format, Make)| format!("{}, {}", cell.0, cell.1.line);
+    all_of(cells, called, |(name, format, make)| {
         if possible {
             // Inodes for all that is made in it, too.
             let line = if format.line.contains("-N") || format.line.contains("-i ") {

@@ -7,7 +7,7 @@ mod kit;
 
 use diskwright_formats::fault::RefusalKind;
 use diskwright_fstools::registry::Geometry;
-use kit::contents::CONTENTS;
+use kit::contents::{Make, asked, contents};
 use kit::formats::{Format, every};
 use kit::same::same;
 use kit::{Image, Sample, all, all_of, fsck, have, identity};
@@ -59,13 +59,12 @@ fn part(test: &str, part: usize, parts: usize) {
         return;
     }
     let formats = every();
-    // Neighbours in the table are the same line with other blocks: each line meets three contents.
-    let asked = |at: usize, number: usize| all() || number == (at + at / 3) % CONTENTS.len();
     let cells = formats.iter().enumerate().filter(|(at, _)| at % parts == part).flat_map(|(at, format)| {
-        let contents = CONTENTS.iter().enumerate().filter(move |(number, _)| asked(at, *number));
-        contents.map(move |(_, (name, make))| (name, format, make))
+        let contents = contents(format).filter(move |row| asked(at, row.0));
+        contents.map(move |(_, name, make)| (name, format, make))
     });
-    all_of(cells, |(name, format, make)| check_sizes(name, format, &make(format)));
+    let called = |cell: &(&str, &Format, Make)| format!("{}, {}", cell.0, cell.1.line);
+    all_of(cells, called, |(name, format, make)| check_sizes(name, format, &make(format)));
 }
 
 #[test]
@@ -88,14 +87,18 @@ fn every_set_is_clean_at_the_borders_of_groups() {
     let sample = Sample::default();
     let formats = every();
     let formats = formats.iter().enumerate().filter(|(at, _)| all() || at % 4 == 0);
-    all_of(formats, |(at, format)| {
-        let group = 8 * format.block * format.block;
-        let first = if format.block == 1024 { 1024 } else { 0 };
-        let around = [1, 10, 100].map(|more| first + 2 * group + more * format.block);
-        let borders = [first + 2 * group - format.block, first + 2 * group].into_iter().chain(around);
-        let far = [9 * group + 600 * format.block, 300 << 20, 3 << 30];
-        for len in borders.chain(if all() || at % 8 == 0 { far.to_vec() } else { vec![] }) {
-            check("empty", format, &sample, len);
-        }
-    });
+    all_of(
+        formats,
+        |cell| cell.1.line.clone(),
+        |(at, format)| {
+            let group = 8 * format.block * format.block;
+            let first = if format.block == 1024 { 1024 } else { 0 };
+            let around = [1, 10, 100].map(|more| first + 2 * group + more * format.block);
+            let borders = [first + 2 * group - format.block, first + 2 * group].into_iter().chain(around);
+            let far = [9 * group + 600 * format.block, 300 << 20, 3 << 30];
+            for len in borders.chain(if all() || at % 8 == 0 { far.to_vec() } else { vec![] }) {
+                check("empty", format, &sample, len);
+            }
+        },
+    );
 }

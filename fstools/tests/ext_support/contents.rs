@@ -1,14 +1,21 @@
 //! Trees that fill what a format has.
 
 use super::formats::Format;
-use super::{Sample, acl, deep, kinds_with_links, meta, noise, subdirectories, wide};
+use super::{Sample, acl, all, deep, kinds_with_links, meta, noise, subdirectories, wide};
 use diskwright_fstools::tree::{HOLE_WINDOW, Kind, Node, ROOT, Xattrs};
 
 /// A tree for a format.
 pub type Make = fn(&Format) -> Sample;
 
+/// Those that a format can hold.
+pub fn contents(format: &Format) -> impl Iterator<Item = (usize, &'static str, Make)> {
+    let fits = format.has("ext_attr");
+    let rows = CONTENTS.iter().enumerate().filter(move |(_, row)| fits || row.0 != "attributes");
+    rows.map(|(number, (name, make))| (number, *name, *make))
+}
+
 /// All of them.
-pub const CONTENTS: &[(&str, Make)] = &[
+const CONTENTS: &[(&str, Make)] = &[
     ("empty", |_| Sample::default()),
     ("kinds", |format| kinds_with_links(format.block as usize - 1)),
     ("wide", |_| wide(3000)),
@@ -186,4 +193,15 @@ fn lost_and_found() -> Sample {
         sample.add(dir, format!("#{at}"), Kind::file(vec![7; at]));
     }
     sample
+}
+
+/// The tree of this name.
+pub fn make(name: &str) -> Make {
+    CONTENTS.iter().find(|row| row.0 == name).expect("a row").1
+}
+
+/// Whether a table by default has the content `number` in the format at `at`: neighbours in the list of formats are the
+/// same line with other blocks, so that each line meets three contents. With `DISKWRIGHT_ALL=1` it has all.
+pub fn asked(at: usize, number: usize) -> bool {
+    all() || number == (at + at / 3) % CONTENTS.len()
 }

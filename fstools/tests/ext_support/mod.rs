@@ -547,20 +547,16 @@ pub fn view(name: &str, mut sample: Sample, len: u64) {
     }
 }
 
-/// All of these, one after the other; fails at the end, with everything that was said.
-pub fn all_of<T>(cells: impl IntoIterator<Item = T>, mut check: impl FnMut(T)) {
+/// All of these, one after the other; fails at the end, with everything that was said of whom.
+pub fn all_of<T>(cells: impl IntoIterator<Item = T>, name: impl Fn(&T) -> String, mut check: impl FnMut(T)) {
     let mut failures = Vec::new();
     for cell in cells {
+        let name = name(&cell);
         let check = std::panic::AssertUnwindSafe(|| check(cell));
         if let Err(panic) = std::panic::catch_unwind(check) {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            failures.push(
-                text.or(panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("?")
-                    .chars()
-                    .take(1500)
-                    .collect::<String>(),
-            );
+            let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("?");
+            failures.push(format!("[{name}] {}", text.chars().take(1500).collect::<String>()));
         }
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n\n"));
