@@ -1,7 +1,7 @@
 //! Blocks and groups: how many, and where their metadata lies.
 
 use super::map;
-use crate::ext::format::{Feature, Format, backup_groups};
+use crate::ext::format::{Feature, Format, Generation, backup_groups};
 use crate::ext::options::{Inodes, Options};
 use std::ops::Range;
 
@@ -75,7 +75,10 @@ impl Geometry {
         // What was asked for by number is a promise.
         let promised = if let Inodes::Count(count) = options.inodes { count.max(inodes) } else { inodes };
         let enough = table * groups * per_block >= u64::from(promised);
-        (blocks <= format.most_blocks() && enough).then_some(geometry)
+        // Nobody mounts ext3 without a journal as ext3.
+        let nameless =
+            format.generation == Generation::Ext3 && format.has(Feature::HAS_JOURNAL) && journal == 0;
+        (blocks <= format.most_blocks() && enough && !nameless).then_some(geometry)
     }
 
     /// The same without its size: what all sizes of a plateau share.
@@ -269,7 +272,6 @@ fn take_whole(free: &mut [Range<u32>], blocks: u32) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::ext::disk::has_backup;
-    use crate::ext::format::Generation;
 
     #[test]
     fn backups_are_counted() {
