@@ -479,8 +479,9 @@ pub fn fsck_by(program: &str, image: &Path, name: &str) -> Counted {
         "{name}: e2fsck ends with {code}:\n{}",
         text.lines().take(40).collect::<Vec<_>>().join("\n")
     );
-    // PATH: 11/64 files (0.0% non-contiguous), 20/1024 blocks
-    let words: Vec<&str> = lines[5][image.as_os_str().len() + 2..].split(' ').collect();
+    // PATH or LABEL: 11/64 files (0.0% non-contiguous), 20/1024 blocks
+    let counts = lines[5].rsplit(": ").next().expect("one part at least");
+    let words: Vec<&str> = counts.split(' ').collect();
     let pair = |word: &str| -> (u64, u64) {
         let (used, all) = word.split_once('/').expect("used/all");
         (used.parse().expect("a number"), all.parse().expect("a number"))
