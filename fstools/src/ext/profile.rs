@@ -5,6 +5,9 @@
 //! even begin it. [`RELEASES`] says which versions a release has, [`SINCE`] from which version on a feature is read.
 //! *Measured* rows were made by running the release's own mke2fs, e2fsck and grub-fstest; *documented* ones say after
 //! what.
+//!
+//! Of the other loaders systemd-boot reads FAT alone. U-Boot looks at no feature but 64bit, which its older releases
+//! refuse (`ext4fs_mount` in its `fs/ext4/ext4_common.c`): `-O ^64bit` is for those.
 
 pub(super) mod conf;
 
