@@ -90,7 +90,7 @@ fn what_is_not_supported_is_named() {
         (
             r#"image="oem" firmware="efi" filesystem="btrfs""#,
             LOADER,
-            "d.xml:3:34: error: filesystem=\"btrfs\" is not supported yet\n  supported: filesystem=\"ext4\"",
+            "d.xml:3:34: error: filesystem=\"btrfs\" is not supported yet\n  supported: filesystem=\"ext2\", filesystem=\"ext3\", filesystem=\"ext4\"",
         ),
         (
             GOOD,
@@ -120,7 +120,7 @@ fn what_is_not_supported_is_named() {
         (
             r#"image="iso" firmware="efi""#,
             "",
-            "d.xml:3:7: error: image=\"iso\" is not supported yet: live media\n  supported: image=\"ext4\", image=\"oem\"",
+            "d.xml:3:7: error: image=\"iso\" is not supported yet: live media\n  supported: image=\"ext2\", image=\"ext3\", image=\"ext4\", image=\"oem\"",
         ),
         (
             r#"image="oem" firmware="uefi" filesystem="ext4" format="vmdk""#,
@@ -256,7 +256,7 @@ fn partitions_are_checked() {
         (
             "name=\"aa\" size=\"5\" filesystem=\"xfs\"",
             "d.xml:5:43: error: filesystem=\"xfs\" is not supported yet\n  \
-          supported: filesystem=\"ext4\", filesystem=\"fat32\", filesystem=\"fat16\"",
+          supported: filesystem=\"ext2\", filesystem=\"ext3\", filesystem=\"ext4\", filesystem=\"fat32\", filesystem=\"fat16\"",
         ),
         (
             "name=\"aa\" size=\"5\" clone=\"1\" part_id=\"3\"",
