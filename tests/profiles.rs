@@ -183,6 +183,26 @@ fn a_plan_says_which_profile_and_why() {
     diskwright([Path::new("check"), &disk]).ends(0);
 }
 
+/// A description's bare file systems, of every generation.
+#[test]
+fn a_description_may_ask_for_each_generation() {
+    let work = tempfile::tempdir().unwrap();
+    let at = work.path().join("tree");
+    tree(&at, Some(TRIXIE), false);
+    for row in ["ext2", "ext3", "ext4"] {
+        let attributes = format!("image=\"{row}\" fscreateoptions=\"-b 1024 -L data\"");
+        let description = description(&work.path().join(row), &attributes, "<size>40</size>");
+        let out = work.path().join(format!("out-{row}"));
+        let [description, tree, out] = [&description, &at, &out].map(|path| path.to_str().unwrap());
+        diskwright(["create", description, "--root", tree, "-o", out]).ends(0);
+        let name = listing(Path::new(out)).into_iter().find(|name| name.ends_with(row)).unwrap();
+        let image = Path::new(out).join(name);
+        let found = diskwright([Path::new("inspect"), &image]).ends(0).stdout;
+        assert!(found.contains(row) && found.contains("data"), "{found}");
+        diskwright([Path::new("check"), &image]).ends(0);
+    }
+}
+
 /// `--size` in every form, and what it says when that is too little is what it takes.
 #[test]
 fn a_size_that_is_refused_names_one_that_is_taken() {
