@@ -1,7 +1,7 @@
 //! The children of a directory: a sorted list in chunks, so that names may come in any order. (One vector would move
 //! half of it for each name: a million names in reverse order would take hours.)
 
-use super::{Name, NodeId};
+use super::{NameAt, NodeId};
 use std::cmp::Ordering;
 use std::iter::Flatten;
 use std::slice;
@@ -12,7 +12,7 @@ const CHUNK: usize = 512;
 /// An entry of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Child {
-    pub(super) name: Name,
+    pub(super) name: NameAt,
     pub(super) node: NodeId,
 }
 

@@ -5,10 +5,12 @@
 
 mod children;
 mod largest;
+mod names;
 pub mod record;
 mod walk;
 
 pub use children::Children;
+pub use names::{NameAt, Names};
 pub use walk::{Step, Walk};
 
 use children::{Child, Position};
@@ -113,13 +115,6 @@ impl Data {
     }
 }
 
-/// A name in a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Name {
-    start: u32,
-    len: u16,
-}
-
 /// What a node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -187,7 +182,7 @@ pub struct Node {
 #[derive(Clone, Debug)]
 pub struct Tree {
     nodes: Vec<Node>,
-    names: Vec<u8>,
+    names: Names,
     xattrs: Vec<Xattrs>,
     xattr_ids: BTreeMap<Xattrs, XattrsId>,
 }
@@ -198,7 +193,7 @@ impl Tree {
         let none = Xattrs::new();
         Tree {
             nodes: vec![Node { meta: Meta { xattrs: XattrsId(0), ..meta }, kind: Kind::directory() }],
-            names: Vec::new(),
+            names: Names::default(),
             xattrs: vec![none.clone()],
             xattr_ids: BTreeMap::from([(none, XattrsId(0))]),
         }
@@ -214,6 +209,16 @@ impl Tree {
         &self.nodes[id.0 as usize]
     }
 
+    /// All names; [`Tree::add`] and [`Tree::link`] add one.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// All names, to keep beside the tree in the same memory.
+    pub fn share_names(&mut self) -> Names {
+        self.names.share()
+    }
+
     /// The meta data of a node, to change.
     pub fn meta_mut(&mut self, id: NodeId) -> &mut Meta {
         &mut self.nodes[id.0 as usize].meta
@@ -226,13 +231,13 @@ impl Tree {
             Kind::Directory(children) => children,
             _ => &NONE,
         };
-        children.iter().map(|child| (self.name(child.name), child.node))
+        children.iter().map(|child| (self.names.get(child.name), child.node))
     }
 
     /// The child of this name.
     pub fn child(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
         let Kind::Directory(children) = &self.node(parent).kind else { return None };
-        let at = children.find(|child| self.name(child.name).cmp(name)).ok()?;
+        let at = children.find(|child| self.names.get(child.name).cmp(name)).ok()?;
         children.at(at).map(|(child, _)| child.node)
     }
 
@@ -270,16 +275,15 @@ impl Tree {
         if is_directory(node) {
             return Err(refusal(RefusalKind::Invalid, name, "a hard link to a directory".to_owned()));
         }
-        let start = u32::try_from(self.names.len())
-            .map_err(|_| refusal(RefusalKind::Limit, name, "more than 4 GiB of names".to_owned()))?;
-        let child = Child { name: Name { start, len: name.len() as u16 }, node };
+        let full = || refusal(RefusalKind::Limit, name, "more than 4 GiB of names".to_owned());
+        let child = Child { name: self.names.next().ok_or_else(full)?, node };
         let Kind::Directory(children) = &self.nodes[parent.0 as usize].kind else {
             return Err(refusal(RefusalKind::Invalid, name, "its parent is not a directory".to_owned()));
         };
-        let Err(at) = children.find(|child| self.name(child.name).cmp(name)) else {
+        let Err(at) = children.find(|child| self.names.get(child.name).cmp(name)) else {
             return Err(refusal(RefusalKind::Invalid, name, "the name is taken".to_owned()));
         };
-        self.names.extend_from_slice(name);
+        self.names.push(name);
         if let Kind::Directory(children) = &mut self.nodes[parent.0 as usize].kind {
             children.insert(at, child);
         }
@@ -328,7 +332,7 @@ impl Tree {
     /// longer reached.
     pub fn remove(&mut self, parent: NodeId, name: &[u8]) -> bool {
         let Kind::Directory(children) = &self.node(parent).kind else { return false };
-        let Ok(at) = children.find(|child| self.name(child.name).cmp(name)) else { return false };
+        let Ok(at) = children.find(|child| self.names.get(child.name).cmp(name)) else { return false };
         if let Kind::Directory(children) = &mut self.nodes[parent.0 as usize].kind {
             children.remove(at);
         }
@@ -414,12 +418,7 @@ impl Tree {
 
     fn child_at(&self, parent: NodeId, position: Position) -> Option<(&[u8], NodeId, Position)> {
         let Kind::Directory(children) = &self.node(parent).kind else { return None };
-        children.at(position).map(|(child, next)| (self.name(child.name), child.node, next))
-    }
-
-    fn name(&self, name: Name) -> &[u8] {
-        let start = name.start as usize;
-        &self.names[start..start + usize::from(name.len)]
+        children.at(position).map(|(child, next)| (self.names.get(child.name), child.node, next))
     }
 }
 

@@ -1,12 +1,13 @@
 //! The files of a surveyed directory, opened again when their bytes are needed.
 //!
-//! A million files are 24 bytes each and their names; no file stays open, only some of their directories.
+//! A million files are 24 bytes each, their names those of the tree; no file stays open, only some of their directories.
 
 use super::super::beneath;
 use super::super::contents::Part;
 use super::super::stamp::Stamp;
 use diskwright_formats::bytes::escaped;
 use diskwright_formats::layout::{Content, ContentError};
+use diskwright_fstools::tree::{NameAt, Names};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::fstat;
 use std::fs::File;
@@ -24,22 +25,22 @@ pub(super) struct DirectoryFiles {
     /// The first is the root; parents come before their children.
     directories: Vec<Place>,
     files: Vec<FileEntry>,
-    /// Names with their length in front.
-    names: Vec<u8>,
+    /// Of files.
+    names: Names,
     /// Directories that were used last, the latest first.
     open: Mutex<Vec<(u32, Arc<OwnedFd>)>>,
 }
 
-#[derive(Clone, Copy)]
 struct Place {
-    directory: u32,
-    name: u32,
+    parent: u32,
+    name: Box<[u8]>,
 }
 
 struct FileEntry {
     size: u64,
     stamp: u64,
-    place: Place,
+    directory: u32,
+    name: NameAt,
 }
 
 impl DirectoryFiles {
@@ -47,9 +48,9 @@ impl DirectoryFiles {
         DirectoryFiles {
             top,
             root: Arc::new(root),
-            directories: vec![Place { directory: 0, name: 0 }],
+            directories: vec![Place { parent: 0, name: Box::default() }],
             files: Vec::new(),
-            names: vec![0],
+            names: Names::default(),
             open: Mutex::default(),
         }
     }
@@ -57,39 +58,30 @@ impl DirectoryFiles {
     /// Adds a directory; returns its index. `None`: more than fit.
     pub(super) fn add_directory(&mut self, parent: u32, name: &[u8]) -> Option<u32> {
         let index = u32::try_from(self.directories.len()).ok()?;
-        let place = Place { directory: parent, name: self.add_name(name)? };
-        self.directories.push(place);
+        self.directories.push(Place { parent, name: name.into() });
         Some(index)
     }
 
-    /// Adds a file; returns its index. `None`: more than fit.
-    pub(super) fn add_file(&mut self, directory: u32, name: &[u8], stamp: Stamp) -> Option<u32> {
+    /// Adds a file, whose name will be one of those that [`DirectoryFiles::set_names`] gives; returns its index. `None`:
+    /// more than fit.
+    pub(super) fn add_file(&mut self, directory: u32, name: NameAt, stamp: Stamp) -> Option<u32> {
         let index = u32::try_from(self.files.len()).ok()?;
-        let place = Place { directory, name: self.add_name(name)? };
-        self.files.push(FileEntry { size: stamp.size, stamp: stamp.rest(), place });
+        self.files.push(FileEntry { size: stamp.size, stamp: stamp.rest(), directory, name });
         Some(index)
     }
 
-    fn add_name(&mut self, name: &[u8]) -> Option<u32> {
-        let at = u32::try_from(self.names.len()).ok()?;
-        self.names.push(u8::try_from(name.len()).ok()?);
-        self.names.extend_from_slice(name);
-        Some(at)
-    }
-
-    fn name(&self, at: u32) -> &[u8] {
-        let at = at as usize;
-        let len = usize::from(self.names[at]);
-        &self.names[at + 1..at + 1 + len]
+    /// The names of the files; to be given before any is opened.
+    pub(super) fn set_names(&mut self, names: Names) {
+        self.names = names;
     }
 
     /// Path of a directory below the root; the root's is empty.
     pub(super) fn path(&self, mut directory: u32) -> Vec<u8> {
         let mut names = Vec::new();
         while directory != 0 {
-            let place = self.directories[directory as usize];
-            names.push(self.name(place.name));
-            directory = place.directory;
+            let place = &self.directories[directory as usize];
+            names.push(&place.name[..]);
+            directory = place.parent;
         }
         names.reverse();
         names.join(&b'/')
@@ -130,14 +122,14 @@ impl DirectoryFiles {
     }
 
     fn open_entry(&self, entry: &FileEntry) -> io::Result<File> {
-        let directory = self.directory(entry.place.directory)?;
-        let file = beneath::open_file(directory.as_fd(), self.name(entry.place.name))?;
+        let directory = self.directory(entry.directory)?;
+        let file = beneath::open_file(directory.as_fd(), self.names.get(entry.name))?;
         entry.check(file.as_fd())?;
         Ok(file.into())
     }
 
     fn error(&self, entry: &FileEntry, error: io::Error) -> ContentError {
-        ContentError { path: self.shown(entry.place.directory, self.name(entry.place.name)), error }
+        ContentError { path: self.shown(entry.directory, self.names.get(entry.name)), error }
     }
 }
 

@@ -199,7 +199,8 @@ impl<'a> Scan<'a> {
                 Kind::directory()
             }
             What::File { stamp, runs } => {
-                let id = self.files.add_file(directory, name, stamp).ok_or_else(|| too_many(name))?;
+                let at = self.tree.names().next().ok_or_else(|| too_many(name))?; // added below
+                let id = self.files.add_file(directory, at, stamp).ok_or_else(|| too_many(name))?;
                 Kind::File(Data::Content { id: ContentId(id), size: stamp.size, runs })
             }
             What::Symlink(target) => Kind::Symlink(target),
@@ -232,7 +233,7 @@ impl<'a> Scan<'a> {
         self.troubles.push((self.files.shown(directory, name), error));
     }
 
-    fn done(self) -> Result<(Tree, DirectoryFiles, Vec<String>), SurveyError> {
+    fn done(mut self) -> Result<(Tree, DirectoryFiles, Vec<String>), SurveyError> {
         if let Some((_, first)) = self.troubles.first() {
             let kind = first.kind();
             let named = self.troubles.iter().take(MOST_NAMED).map(|(path, error)| format!("{path}: {error}"));
@@ -261,6 +262,7 @@ impl<'a> Scan<'a> {
         if !left_out.is_empty() {
             notes.push(format!("attributes that a live directory does not give: {}", left_out.join(", ")));
         }
+        self.files.set_names(self.tree.share_names());
         Ok((self.tree, self.files, notes))
     }
 }
