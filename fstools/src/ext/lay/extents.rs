@@ -5,7 +5,7 @@ use crate::ext::disk::{
     EXTENT_MAGIC, EXTENT_MAX_LEN, EXTENTS_IN_INODE, ExtentHeader, ExtentIndex, ExtentLeaf, crc32c,
 };
 use crate::ext::format::Format;
-use diskwright_formats::layout::{Extent, What};
+use diskwright_formats::layout::{Extent, Extents, What};
 use std::ops::Range;
 use zerocopy::IntoBytes;
 
@@ -54,7 +54,7 @@ pub(super) fn plant(
     runs: &mut Vec<Run>,
     inode_seed: u32,
     space: &mut Space,
-    out: &mut Vec<Extent>,
+    out: &mut Extents,
 ) -> (u8, u32) {
     let (mut depth, mut blocks) = (0, 0);
     while runs.len() > usize::from(EXTENTS_IN_INODE) {

@@ -16,7 +16,7 @@ use crate::ext::format::{Feature, Format};
 use crate::ext::options::Options;
 use crate::registry::Laid;
 use crate::tree::{Data, Kind, Node, NodeId, ROOT};
-use diskwright_formats::layout::{Bytes, Extent, Layout, Made, Source, What};
+use diskwright_formats::layout::{Bytes, Extent, Extents, Layout, Made, Source, What};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use zerocopy::IntoBytes;
@@ -32,7 +32,7 @@ pub(super) struct Laying<'a> {
     space: Space,
     inodes: Inodes,
     maps: Maps,
-    extents: Vec<Extent>,
+    extents: Extents,
     /// Scratch.
     pieces: Vec<Range<u32>>,
     runs: Vec<Run>,
@@ -65,7 +65,7 @@ impl<'a> Laying<'a> {
             space,
             inodes,
             maps: Maps::new(format.block_size),
-            extents: Vec::with_capacity(census.nodes.len()),
+            extents: Extents::with_capacity(census.nodes.len()),
             pieces: Vec::new(),
             runs: Vec::new(),
         }
@@ -96,7 +96,7 @@ impl<'a> Laying<'a> {
         tables::copies(&superblock, &groups, &mut extents);
         let free = tables::bitmaps(&groups, &mut extents);
         tables::inodes(&groups, inodes, &mut extents);
-        let layout = Layout::new(len, extents, free).expect("every block was handed out once");
+        let layout = Layout::of_extents(len, extents, free).expect("every block was handed out once");
         Laid { layout, usage: tables::usage(&groups, options) }
     }
 
@@ -122,7 +122,7 @@ impl<'a> Laying<'a> {
         number: u32,
         indexed: bool,
         runs: impl Iterator<Item = Range<u32>>,
-        put: impl FnMut(&mut Vec<Extent>, u32, &[Range<u32>]),
+        put: impl FnMut(&mut Extents, u32, &[Range<u32>]),
     ) {
         let (blocks, body) = match self.format.has(Feature::EXTENTS) {
             true => self.place_extents(number, indexed, runs, put),
@@ -138,7 +138,7 @@ impl<'a> Laying<'a> {
         number: u32,
         indexed: bool,
         runs: impl Iterator<Item = Range<u32>>,
-        mut put: impl FnMut(&mut Vec<Extent>, u32, &[Range<u32>]),
+        mut put: impl FnMut(&mut Extents, u32, &[Range<u32>]),
     ) -> (u32, Body) {
         self.runs.clear();
         for run in runs {
@@ -168,7 +168,7 @@ impl<'a> Laying<'a> {
         &mut self,
         indexed: bool,
         runs: impl Iterator<Item = Range<u32>>,
-        mut put: impl FnMut(&mut Vec<Extent>, u32, &[Range<u32>]),
+        mut put: impl FnMut(&mut Extents, u32, &[Range<u32>]),
     ) -> (u32, Body) {
         let listed = self.format.pointers_per_block();
         let (first_run, first_node) = (self.maps.runs.len(), self.maps.nodes.len());
@@ -226,10 +226,10 @@ impl<'a> Laying<'a> {
                 for piece in pieces {
                     let len = u64::from(piece.end - piece.start) * block;
                     let start = u64::from(piece.start) * block;
-                    match extents.last_mut() {
+                    match extents.last() {
                         // Neighbours are merged at once: most directories are one block.
                         Some(last) if last.end() == start && last.what.name() == DIRECTORIES => {
-                            last.len += len
+                            extents.grow_last(len);
                         }
                         _ => {
                             let source = Source::Made(made.clone(), argument);
@@ -418,7 +418,7 @@ impl<'a> Laying<'a> {
 }
 
 /// The extents of the layout for `pieces`, which hold `data` from block `logical` on. The last block's rest is a gap.
-fn put_data(format: &Format, data: &Data, logical: u32, pieces: &[Range<u32>], extents: &mut Vec<Extent>) {
+fn put_data(format: &Format, data: &Data, logical: u32, pieces: &[Range<u32>], extents: &mut Extents) {
     let mut offset = u64::from(logical) * format.block();
     for piece in pieces {
         let len = (u64::from(piece.end - piece.start) * format.block()).min(data.size() - offset);

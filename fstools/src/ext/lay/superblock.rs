@@ -10,7 +10,7 @@ use crate::ext::disk::{
 use crate::ext::format::{Feature, Format, backup_groups};
 use crate::ext::options::Options;
 use diskwright_formats::identity::Identity;
-use diskwright_formats::layout::{Extent, What};
+use diskwright_formats::layout::{Extent, Extents, What};
 use std::mem::size_of;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -195,7 +195,7 @@ pub(super) fn resize_inode_size(format: &Format) -> u64 {
 
 /// The lists of inode 7: its double indirect block at `at` names every reserved block behind the primary descriptors, and
 /// each of these names its copies in the other groups.
-pub(super) fn resize_lists(geometry: &Geometry, at: u32, out: &mut Vec<Extent>) {
+pub(super) fn resize_lists(geometry: &Geometry, at: u32, out: &mut Extents) {
     let what = What::new(&"resize inode");
     let format = &geometry.format;
     let reserve_of = |group| geometry.group(group).start + 1 + geometry.gdt;

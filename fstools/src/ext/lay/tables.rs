@@ -6,12 +6,12 @@ use super::superblock;
 use crate::ext::disk::{SUPERBLOCK_OFFSET, Superblock};
 use crate::ext::options::Options;
 use crate::registry::Usage;
-use diskwright_formats::layout::{Bytes, Extent, Made, Source, What};
+use diskwright_formats::layout::{Bytes, Extent, Extents, Made, Source, What};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 /// Superblocks and descriptors, all copies.
-pub(super) fn copies(superblock: &Superblock, groups: &Groups, extents: &mut Vec<Extent>) {
+pub(super) fn copies(superblock: &Superblock, groups: &Groups, extents: &mut Extents) {
     let descriptors = Bytes::from(groups.descriptors());
     let format = &groups.geometry.format;
     for group in groups.geometry.copies() {
@@ -25,7 +25,7 @@ pub(super) fn copies(superblock: &Superblock, groups: &Groups, extents: &mut Vec
 }
 
 /// Bitmaps of all groups in use. Returns what is free: those of the other groups, and all free blocks.
-pub(super) fn bitmaps(groups: &Arc<Groups>, extents: &mut Vec<Extent>) -> Vec<Range<u64>> {
+pub(super) fn bitmaps(groups: &Arc<Groups>, extents: &mut Extents) -> Vec<Range<u64>> {
     let made = |which| Made::new(Bitmaps { groups: groups.clone(), which, key: OnceLock::new() });
     let (block_bitmaps, inode_bitmaps) = (made(Bitmap::Block), made(Bitmap::Inode));
     let size = groups.geometry.format.block();
@@ -64,7 +64,7 @@ pub(super) fn bitmaps(groups: &Arc<Groups>, extents: &mut Vec<Extent>) -> Vec<Ra
 }
 
 /// Inode tables as far as they are in use; the rest is zero, as it must be.
-pub(super) fn inodes(groups: &Groups, inodes: Inodes, extents: &mut Vec<Extent>) {
+pub(super) fn inodes(groups: &Groups, inodes: Inodes, extents: &mut Extents) {
     let format = groups.geometry.format;
     let made = Made::new(inodes);
     let per_group = groups.geometry.inodes_per_group();
