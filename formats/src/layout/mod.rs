@@ -15,12 +15,14 @@
 //! extents. Splicing, cutting and mapping through a container cost O(pieces) and copy no extent.
 
 mod contents;
+mod extents;
 mod normal;
 mod piece;
 mod read;
 mod source;
 
 pub use contents::{Content, ContentError, Contents, Memory, OneFile};
+pub use extents::Extents;
 pub use normal::{Normal, NormalExtent};
 pub use read::{ReadAt, Reader, Window};
 pub use source::{Bytes, ContentId, Fill, Key, Made, Source, What};
@@ -143,6 +145,11 @@ impl Layout {
     /// A layout of these extents and free ranges (bytes whose content does not matter and that no extent covers),
     /// in any order.
     pub fn new(len: u64, extents: Vec<Extent>, free: Vec<Range<u64>>) -> Result<Layout, LayoutError> {
+        Layout::of_extents(len, extents.into(), free)
+    }
+
+    /// [`Layout::new`] for many extents.
+    pub fn of_extents(len: u64, extents: Extents, free: Vec<Range<u64>>) -> Result<Layout, LayoutError> {
         let list = Arc::new(List::new(len, extents, free)?);
         let piece = Piece { start: 0, len, from: 0, list, scope: None };
         Ok(Layout { len, pieces: if len == 0 { vec![] } else { vec![piece] } })
@@ -213,7 +220,8 @@ impl Layout {
         let (first, last) = self.touched(&range);
         self.pieces[first..last].iter().flat_map(move |piece| {
             let window = piece.seen(&range);
-            piece.list.extents_in(&window).iter().map(move |extent| piece.place(extent, &window))
+            let extents = piece.list.extents_in(window.clone());
+            extents.map(move |extent| piece.place(extent, &window))
         })
     }
 

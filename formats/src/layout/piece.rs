@@ -1,5 +1,6 @@
 //! What a layout is made of inside: windows onto shared lists of extents.
 
+use super::extents::Extents;
 use super::source::{Made, Source, What};
 use super::{Extent, LayoutError, Placed};
 use std::ops::Range;
@@ -17,7 +18,7 @@ pub(super) struct Piece {
 
 /// Extents and free ranges in an address space of their own, both sorted; together disjoint.
 pub(super) struct List {
-    extents: Vec<Extent>,
+    extents: Extents,
     free: Vec<Range<u64>>,
 }
 
@@ -25,22 +26,20 @@ impl List {
     /// Sorts and checks.
     pub(super) fn new(
         len: u64,
-        mut extents: Vec<Extent>,
+        mut extents: Extents,
         mut free: Vec<Range<u64>>,
     ) -> Result<List, LayoutError> {
-        extents.sort_by_key(|extent| extent.start);
+        extents.sort();
         free.retain(|range| !range.is_empty());
         free.sort_by_key(|range| range.start);
-        check_extents(len, &extents)?;
+        extents.check(len)?;
         check_free(len, &extents, &free)?;
         Ok(List { extents, free })
     }
 
     /// The extents that touch `window`.
-    pub(super) fn extents_in(&self, window: &Range<u64>) -> &[Extent] {
-        let from = self.extents.partition_point(|extent| extent.end() <= window.start);
-        let to = from + self.extents[from..].partition_point(|extent| extent.start < window.end);
-        &self.extents[from..to]
+    pub(super) fn extents_in(&self, window: Range<u64>) -> impl Iterator<Item = Extent> {
+        self.extents.within(window)
     }
 }
 
@@ -98,13 +97,13 @@ impl Piece {
             source: source(start),
             what,
         });
-        let seen = self.list.extents_in(&(self.from..self.from + self.len));
-        let mut extents: Vec<Extent> = seen.iter().cloned().chain(filled).collect();
-        extents.sort_by_key(|extent| extent.start);
+        let seen = self.list.extents_in(self.from..self.from + self.len);
+        let mut extents = Extents::from(seen.chain(filled).collect::<Vec<_>>());
+        extents.sort();
         Piece { list: Arc::new(List { extents, free: vec![] }), ..self.clone() }
     }
 
-    pub(super) fn place(&self, extent: &Extent, window: &Range<u64>) -> Placed<'_> {
+    pub(super) fn place(&self, extent: Extent, window: &Range<u64>) -> Placed<'_> {
         let start = extent.start.max(window.start);
         let end = extent.end().min(window.end);
         Placed {
@@ -117,42 +116,14 @@ impl Piece {
     }
 }
 
-fn check_extents(len: u64, extents: &[Extent]) -> Result<(), LayoutError> {
-    let mut end = 0;
-    for extent in extents {
-        let &Extent { start, len: size, .. } = extent;
-        let outside = LayoutError::Outside { start, len: size, within: len };
-        if size == 0 {
-            return Err(LayoutError::Empty { start });
-        }
-        if start < end {
-            return Err(LayoutError::Overlap { at: start, what: extent.what.to_string() });
-        }
-        end = start.checked_add(size).filter(|&end| end <= len).ok_or(outside)?;
-        check_source(&extent.source, size)?;
-    }
-    Ok(())
-}
-
-/// The bytes of the extent must exist in its source.
-fn check_source(source: &Source, len: u64) -> Result<(), LayoutError> {
-    let (start, within) = match source {
-        Source::Bytes(bytes, offset) => (*offset, bytes.len() as u64),
-        Source::Made(_, offset) | Source::Content(_, offset) => (*offset, u64::MAX),
-    };
-    let fits = start.checked_add(len).is_some_and(|end| end <= within);
-    fits.then_some(()).ok_or(LayoutError::Outside { start, len, within })
-}
-
-fn check_free(len: u64, extents: &[Extent], free: &[Range<u64>]) -> Result<(), LayoutError> {
+fn check_free(len: u64, extents: &Extents, free: &[Range<u64>]) -> Result<(), LayoutError> {
     let mut end = 0;
     for range in free {
         let Range { start, end: stop } = *range;
         if stop > len {
             return Err(LayoutError::Outside { start, len: stop - start, within: len });
         }
-        let next = extents.partition_point(|extent| extent.end() <= start);
-        let extent = extents.get(next).filter(|extent| extent.start < stop);
+        let extent = extents.within(start..stop).next();
         let again = extent.map(|extent| extent.start.max(start));
         if let Some(at) = again.or((start < end).then_some(start)) {
             return Err(LayoutError::Overlap { at, what: "free range".to_owned() });

@@ -56,21 +56,21 @@ pub trait Fill: Send + Sync {
     fn fill(&self, argument: u64, buffer: &mut [u8]);
 }
 
-/// A shared generator; equality is by key.
+/// A shared generator; equality is by key. (A word thinner than `Arc<dyn Fill>`.)
 #[derive(Clone)]
-pub struct Made(Arc<dyn Fill>);
+pub struct Made(Arc<Box<dyn Fill>>);
 
 impl Made {
     /// Shares a generator.
     pub fn new(fill: impl Fill + 'static) -> Made {
-        Made(Arc::new(fill))
+        Made(Arc::new(Box::new(fill)))
     }
 }
 
 impl std::ops::Deref for Made {
     type Target = dyn Fill;
     fn deref(&self) -> &Self::Target {
-        &*self.0
+        &**self.0
     }
 }
 
@@ -139,6 +139,11 @@ impl What {
     /// A label with a number: a group, a table, a slot.
     pub const fn numbered(name: &'static &'static str, number: u32) -> What {
         What { name, number }
+    }
+
+    /// Whether it has a number.
+    pub(super) fn is_numbered(self) -> bool {
+        self.number != u32::MAX
     }
 
     /// The label without its number.
