@@ -76,9 +76,11 @@ fn read(image: &dyn ReadAt) -> Result<Opened, Damage> {
             claims::check_moved(&claims, replayed.moved(), &volume, &mut report);
         }
         None if volume.incompat(incompat::RECOVER) => {
-            report.pending(
-                "needs_recovery: the journal was not closed, and has nothing to put in place".to_owned(),
-            );
+            let why = match volume.superblock.s_journal_inum.get() {
+                0 => "is on another device",
+                _ => "was not closed, and has nothing to put in place",
+            };
+            report.pending(format!("needs_recovery: the journal {why}"));
         }
         None => {}
     }

@@ -25,6 +25,8 @@ pub(in crate::ext) struct Entry<'a> {
     pub(in crate::ext) ino: u32,
     pub(in crate::ext) file_type: u8,
     pub(in crate::ext) name: &'a [u8],
+    /// The byte behind the name; 0 if it fills the entry.
+    pub(in crate::ext) after: u8,
     /// Bytes of the entry.
     pub(in crate::ext) len: usize,
     /// Byte position in its block.
@@ -49,7 +51,10 @@ pub(in crate::ext) fn entry_at(block: &[u8], start: usize, end: usize) -> Result
         return Err(format!("rec_len {len} with {} bytes left", rest.len()));
     }
     match body.get(..name_len).filter(|_| HEAD + name_len <= len) {
-        Some(name) => Ok(Entry { ino: head.inode.get(), file_type: head.file_type, name, len, start }),
+        Some(name) => {
+            let after = if HEAD + name_len < len { body[name_len] } else { 0 };
+            Ok(Entry { ino: head.inode.get(), file_type: head.file_type, name, after, len, start })
+        }
         None => Err(format!("name_len {name_len} with rec_len {len}")),
     }
 }

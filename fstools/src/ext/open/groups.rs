@@ -197,6 +197,9 @@ fn check_descriptor(
         report.checksum(of, field!(at, bg_checksum), checksum(volume, group, bytes).into(), stored);
     } else if descriptor.bg_flags.get() & (BG_INODE_UNINIT | BG_BLOCK_UNINIT) != 0 {
         report.value(of, field!(at, bg_flags), "everything initialised without checksums", "UNINIT flags");
+    } else if descriptor.itable_unused() != 0 {
+        let (at, found) = (field!(at, bg_itable_unused_lo), descriptor.itable_unused());
+        report.value(of, at, "no unused inodes without checksums", found);
     }
     let last = group + 1 == volume.groups && group > 0;
     if last && volume.has_descriptor_checksums() && descriptor.bg_flags.get() & BG_BLOCK_UNINIT != 0 {

@@ -137,9 +137,12 @@ impl Found<'_> {
         self.check_sum(ino, bytes, &stored, seed, at);
         let reserved = ino < self.volume.first_ino;
         if stored.i_links_count.get() == 0 && !reserved && !self.orphans.contains(&ino) {
-            if stored.i_mode.get() != 0 && stored.i_dtime.get() == 0 {
-                let at = at + offset_of!(Stored, i_dtime) as u64;
+            let (at, dtime) = (at + offset_of!(Stored, i_dtime) as u64, stored.i_dtime.get());
+            if stored.i_mode.get() != 0 && dtime == 0 {
                 self.report.value(Object::Inode(ino), at, "a time of deletion, or a link", 0);
+            } else if dtime != 0 && self.is_number(dtime) {
+                let expected = "a time of deletion, or a place in the list of orphans";
+                self.report.value(Object::Inode(ino), at, expected, dtime);
             }
             return;
         }
@@ -147,6 +150,14 @@ impl Found<'_> {
         if let Some(inode) = found.examine() {
             self.inodes.push(inode);
         }
+    }
+
+    /// Whether a time of deletion is the number of the next orphan instead, as far as times and numbers can be told apart.
+    fn is_number(&self, dtime: u32) -> bool {
+        let superblock = &self.volume.superblock;
+        let times = [superblock.s_mkfs_time.get(), superblock.s_wtime.get()];
+        let inodes = self.volume.inodes();
+        dtime < inodes && times.iter().all(|&time| time > inodes)
     }
 
     fn check_sum(&mut self, ino: u32, bytes: &[u8], stored: &Stored, seed: u32, at: u64) {
@@ -184,9 +195,13 @@ impl Examined<'_, '_> {
         let stored = self.stored;
         let of = Object::Inode(self.ino);
         if stored.i_mode.get() == 0 && self.ino < volume.first_ino && is_zero(&stored.i_block) {
+            self.check_zeros();
+            self.check_reserved();
             return None;
         }
         self.check_fields();
+        self.check_zeros();
+        self.check_reserved();
         let map = self.map();
         let kind = stored.i_mode.get() & mode::TYPE;
         let is_file = kind == mode::REGULAR || self.ino < volume.first_ino && kind != mode::DIRECTORY;
@@ -254,6 +269,83 @@ impl Examined<'_, '_> {
             let expected = "an index in directories only, with dir_index";
             self.found.report.value(of, at!(self, i_flags), expected, "index");
         }
+    }
+
+    /// Fields that are zero unless the type of inode or a feature uses them.
+    fn check_zeros(&mut self) {
+        const IMMUTABLE_OR_APPEND: u32 = 0x30;
+        const IMAGIC: u32 = 0x2000;
+        let (stored, volume) = (self.stored, self.found.volume);
+        let kind = stored.i_mode.get() & mode::TYPE;
+        let is_special = !matches!(kind, 0 | mode::REGULAR | mode::DIRECTORY);
+        let has_high_size = match kind {
+            mode::DIRECTORY => volume.incompat(incompat::LARGEDIR),
+            _ => !is_special,
+        };
+        let flags = stored.i_flags.get();
+        let is_unused = |is_zero: bool, at: u64, name: &'static str| (!is_zero).then_some((at, name));
+        let unused = [
+            is_unused(stored.i_obso_faddr.get() == 0, at!(self, i_obso_faddr), "i_obso_faddr"),
+            is_unused(has_high_size || stored.i_size_high.get() == 0, at!(self, i_size_high), "i_size_high"),
+            is_unused(
+                volume.ro_compat(ro_compat::HUGE_FILE) || stored.i_blocks_hi.get() == 0,
+                at!(self, i_blocks_hi),
+                "i_blocks_hi",
+            ),
+            is_unused(
+                !is_special || flags & IMMUTABLE_OR_APPEND == 0,
+                at!(self, i_flags),
+                "the flags immutable and append_only",
+            ),
+            is_unused(flags & IMAGIC == 0, at!(self, i_flags), "the flag imagic"),
+            is_unused(self.ino != ino::BAD_BLOCKS || self.has_blocks_alone(), self.at, "all but its blocks"),
+        ];
+        for (at, name) in unused.into_iter().flatten() {
+            let expected = format!("{name} 0 in an inode of this type");
+            self.found.report.value(Object::Inode(self.ino), at, expected, "another value");
+        }
+    }
+
+    /// Reserved inodes but the root are regular or unused; the one that lists reserved descriptors is the owner's alone.
+    fn check_reserved(&mut self) {
+        const LIST: u16 = mode::REGULAR | 0o600;
+        let (stored, volume) = (self.stored, self.found.volume);
+        if self.ino >= volume.first_ino || self.ino == ino::ROOT {
+            return;
+        }
+        let (kind, of) = (stored.i_mode.get(), Object::Inode(self.ino));
+        let is_empty = stored.i_links_count.get() == 0 && is_zero(&stored.i_block) && kind == 0;
+        let superblock = &volume.superblock;
+        let is_used = match self.ino {
+            ino::JOURNAL => superblock.s_journal_inum.get() == self.ino,
+            ino::USER_QUOTA => superblock.s_usr_quota_inum.get() == self.ino,
+            ino::GROUP_QUOTA => superblock.s_grp_quota_inum.get() == self.ino,
+            _ => true,
+        };
+        if !is_used && !is_empty || is_empty && stored.blocks() != 0 {
+            self.found.report.value(of, self.at, "an empty inode where the superblock names none", "data");
+        }
+        let dtime = stored.i_dtime.get();
+        if dtime != 0 && stored.i_links_count.get() == 0 && self.found.is_number(dtime) {
+            self.found.report.value(of, at!(self, i_dtime), "no orphan among reserved inodes", dtime);
+        }
+        if !matches!(kind & mode::TYPE, 0 | mode::REGULAR) {
+            let found = format!("{kind:#o}");
+            self.found.report.value(of, at!(self, i_mode), "a regular or unused reserved inode", found);
+        }
+        let lists = self.ino == ino::RESIZE && volume.compat(compat::RESIZE_INODE);
+        if lists && (kind != LIST || stored.i_links_count.get() != 1) {
+            let found = format!("{kind:#o}, links {}", stored.i_links_count);
+            self.found.report.value(of, at!(self, i_mode), format_args!("{LIST:#o}, links 1"), found);
+        }
+    }
+
+    /// The inode of bad blocks has no type, owner, link or attribute.
+    fn has_blocks_alone(&self) -> bool {
+        let stored = self.stored;
+        let fields = [stored.i_mode, stored.i_links_count];
+        fields.iter().all(|field| field.get() == 0)
+            && (stored.uid(), stored.gid(), stored.file_acl(), stored.i_dtime.get()) == (0, 0, 0, 0)
     }
 
     /// Whether the type of inode keeps blocks in `i_block`.
@@ -421,14 +513,15 @@ impl Examined<'_, '_> {
                 }
                 self.check_gaps(map);
             }
+            Shape::File if size.div_ceil(block_size) > self.most_blocks() => {
+                let expected = format!("at most {} blocks", self.most_blocks());
+                self.found.report.value(of, at_size, expected, size);
+            }
             Shape::File if is_verity || is_orphan || self.ino == ino::RESIZE => {}
             Shape::File => {
                 if last > size.div_ceil(block_size) {
                     let expected = format!("more than {} bytes", (last - 1) * block_size);
                     self.found.report.mismatch(of, at_size, expected, size);
-                }
-                if size.div_ceil(block_size) > 1 << 32 {
-                    self.found.report.value(of, at_size, "at most 2^32 blocks", size);
                 }
                 if size > i32::MAX as u64 && !volume.ro_compat(ro_compat::LARGE_FILE) {
                     self.found.report.value(of, at_size, "less than 2 GiB without large_file", size);
@@ -437,6 +530,15 @@ impl Examined<'_, '_> {
             Shape::Symlink(_) | Shape::Unknown => {}
             _ if size != 0 => self.found.report.value(of, at_size, "0 bytes in a special file", size),
             _ => {}
+        }
+    }
+
+    /// Blocks that the form of the map reaches.
+    fn most_blocks(&self) -> u64 {
+        let pointers = self.found.volume.block_size as u64 / 4;
+        match self.stored.i_flags.get() & inode_flags::EXTENTS {
+            0 => (12 + pointers + pointers.pow(2) + pointers.pow(3)).min(1 << 32),
+            _ => 1 << 32,
         }
     }
 

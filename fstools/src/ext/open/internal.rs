@@ -22,10 +22,25 @@ pub(super) fn check(volume: &Volume, inodes: &[Inode], report: &mut Report) {
     let find = |ino: u32| inodes.iter().find(|inode| inode.ino == ino);
     let superblock = &volume.superblock;
     let has_journal = volume.compat(compat::HAS_JOURNAL);
+    let (device, uuid) = (superblock.s_journal_dev.get(), superblock.s_journal_uuid);
+    let is_elsewhere = has_journal && superblock.s_journal_inum.get() == 0;
+    if !is_elsewhere && (device != 0 || uuid != [0; 16]) {
+        let at = at!(1024, Superblock, s_journal_uuid);
+        report.value(Object::Superblock, at, "no journal on another device", "one");
+    }
     let number = superblock.s_journal_inum.get();
+    if !has_journal && number != 0 {
+        let at = at!(1024, Superblock, s_journal_inum);
+        report.value(
+            Object::Superblock,
+            at,
+            "no journal without has_journal",
+            format_args!("inode {number}"),
+        );
+    }
     match find(number) {
         // A journal on another device cannot be seen from here.
-        _ if !has_journal || superblock.s_journal_dev.get() != 0 => {}
+        _ if !has_journal || is_elsewhere && (device != 0 || uuid != [0; 16]) => {}
         Some(inode) => check_journal(volume, inode, report),
         None => {
             let at = at!(1024, Superblock, s_journal_inum);
@@ -176,6 +191,8 @@ fn check_orphan_block(volume: &Volume, inode: &Inode, block: u64, index: u32, re
     if volume.has_checksums() {
         let computed = crc32c(crc32c(inode.seed, block.as_bytes()), numbers);
         report.checksum(of, tail_at + 4, computed, sum);
+    } else if sum != 0 {
+        report.value(of, tail_at + 4, "no checksum without metadata_csum", format_args!("{sum:#x}"));
     }
 }
 

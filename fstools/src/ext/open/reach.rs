@@ -64,7 +64,6 @@ impl Walk<'_> {
             }
             self.directory(directory, parent, &mut reached, &mut queue);
         }
-        self.check_lost_and_found();
         self.check_links(&reached);
         let mut inodes = vec![0; self.tree.nodes()];
         for (inode, reached) in self.inodes.iter().zip(&reached) {
@@ -211,14 +210,6 @@ impl Walk<'_> {
         Some(Data::Content { id, size, runs: (!is_whole).then(|| runs.into()) })
     }
 
-    fn check_lost_and_found(&mut self) {
-        let found = self.tree.child(ROOT, b"lost+found");
-        if !found.is_some_and(|node| matches!(self.tree.node(node).kind, Kind::Directory(_))) {
-            let root = self.find(ino::ROOT).map_or(0, |root| self.inodes[root].at);
-            self.report.value(Object::Inode(ino::ROOT), root, "a directory lost+found in the root", "none");
-        }
-    }
-
     fn check_links(&mut self, reached: &[Reached]) {
         let mut unnamed = 0;
         for (inode, reached) in self.inodes.iter().zip(reached) {
@@ -276,6 +267,10 @@ impl Dots {
             return true;
         }
         self.seen += 1;
+        if entry.after != 0 {
+            let at = at + 8 + entry.name.len() as u64;
+            report.value(of, at, "0 behind `.` and `..`", format_args!("{:#x}", entry.after));
+        }
         if entry.ino != ino {
             let found = format!("inode {}", entry.ino);
             report.mismatch(of, at, format_args!("inode {ino}: {}", escaped(entry.name)), found);

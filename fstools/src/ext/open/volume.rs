@@ -2,7 +2,7 @@
 
 use super::super::disk::{
     CHECKSUM_CRC32C, GOOD_OLD_INODE_SIZE, MAGIC, STATE_ERROR, STATE_VALID, SUPERBLOCK_OFFSET, Superblock,
-    checksum_seed, compat, has_backup, incompat, ro_compat, superblock_checksum,
+    checksum_seed, compat, has_backup, incompat, ino, ro_compat, superblock_checksum,
 };
 use super::features;
 use super::report::{Object, Report, damage};
@@ -171,6 +171,17 @@ impl<'a> Volume<'a> {
         ];
         for (at, extra) in extra.into_iter().filter(|(_, extra)| usize::from(*extra) > room) {
             report.value(Object::Superblock, at, format_args!("at most {room} bytes behind 128"), extra);
+        }
+        let quotas = [
+            (at!(s_usr_quota_inum), superblock.s_usr_quota_inum.get(), ino::USER_QUOTA),
+            (at!(s_grp_quota_inum), superblock.s_grp_quota_inum.get(), ino::GROUP_QUOTA),
+            (at!(s_prj_quota_inum), superblock.s_prj_quota_inum.get(), 0),
+        ];
+        for (at, number, reserved) in quotas {
+            let is_free = (self.first_ino..=self.inodes()).contains(&number);
+            if number != 0 && number != reserved && !is_free {
+                report.value(Object::Superblock, at, "an inode for quotas, or 0", number);
+            }
         }
         if !self.compat(compat::SPARSE_SUPER2) {
             return;
