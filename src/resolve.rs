@@ -1,11 +1,16 @@
 //! Profiles, defaults, architecture, command line: Model to one closed Image.
 
+pub mod info;
+mod select;
+
+pub use select::{Selection, select};
+
 use crate::boot;
 use crate::describe::kiwi::{label_options, mkfs_options};
 use crate::describe::{Diagnostic, Diagnostics, Span};
 use crate::model::{
-    Arch, Bytes, Disk, DiskSize, DiskType, Esp, Format, Image, Kind, Loader, MIB, Mkfs, Model, Naming,
-    Preferences, Rule, SectorSize, Size, SizeElement, Target, Type, Volume, mib,
+    Arch, Bytes, Disk, DiskSize, DiskType, Esp, Format, Image, Kind, Loader, MIB, Mkfs, Model, Naming, Rule,
+    SectorSize, Size, SizeElement, Target, Type, Volume, mib,
 };
 use crate::plan::{Part, Plan, ROOT};
 use diskwright_formats::bytes::escaped;
@@ -127,18 +132,16 @@ const KIWI_HOOKS: [&str; 4] =
 
 /// One image of a description.
 pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError> {
-    let profiles = profiles(model, choice)?;
+    let Selection { profiles, preferences, kind: chosen, problems: selecting, .. } = select(model, choice)?;
     let arch = choice.arch.machine();
-    let applying: Vec<&Preferences> =
-        model.preferences.iter().filter(|one| one.scope.applies(&profiles, arch)).collect();
     let mut problems = model.problems.clone();
-    problems.extend(applying.iter().flat_map(|one| one.problems.iter().cloned()));
-    let version = applying.iter().find_map(|one| one.version.clone());
+    problems.extend(preferences.iter().flat_map(|one| one.problems.iter().cloned()));
+    problems.extend(selecting);
+    let version = preferences.iter().find_map(|one| one.version.clone());
     if version.is_none() {
         let message = "no version in the preferences that are selected";
         problems.push(model.span.error("missing-element", message));
     }
-    let chosen = select(model, &applying, choice, &mut problems)?;
     if let Some(chosen) = chosen {
         problems.extend(chosen.problems.iter().cloned());
     }
@@ -171,74 +174,9 @@ pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError>
     Ok(Resolved { image, profiles, warnings: diagnostics, spans, needs })
 }
 
-/// The selected profiles and those that they require, in the order of the description.
-fn profiles(model: &Model, choice: &Choice) -> Result<Vec<String>, ResolveError> {
-    let arch = choice.arch.machine();
-    let exists = |names: &[String]| names.is_empty() || names.iter().any(|name| name == arch);
-    let known = |name: &str| model.profiles.iter().find(|one| one.name == name && exists(&one.arch));
-    let imported = || model.profiles.iter().filter(|one| one.import && exists(&one.arch));
-    let mut waiting: Vec<String> = match choice.profiles.as_slice() {
-        [] => imported().map(|one| one.name.clone()).collect(),
-        named => named.to_vec(),
-    };
-    let mut selected: Vec<String> = Vec::new();
-    while let Some(name) = waiting.pop() {
-        if selected.contains(&name) {
-            continue;
-        }
-        let Some(profile) = known(&name) else {
-            let names: Vec<&str> = model.profiles.iter().map(|one| one.name.as_str()).collect();
-            let hint = match names.as_slice() {
-                [] => "the description has no profiles".to_owned(),
-                names => format!("profiles: {}", names.join(", ")),
-            };
-            return Err(wrong_choice("--profile", format!("no such profile on {arch}: {name}"), hint));
-        };
-        waiting.extend(profile.requires.iter().filter(|(_, on)| exists(on)).map(|(name, _)| name.clone()));
-        selected.push(name);
-    }
-    let order = |name: &String| model.profiles.iter().position(|one| one.name == *name);
-    selected.sort_by_key(order);
-    Ok(selected)
-}
-
 fn wrong_choice(option: &str, reason: String, hint: impl Into<String>) -> ResolveError {
     let reason = reason.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
     ResolveError::Choice(Refusal::new(RefusalKind::Invalid, Spot::new("image", option), reason).hint(hint))
-}
-
-/// The type of this choice: the first that `--type` names; else the first that is primary; else the first.
-fn select<'a>(
-    model: &Model,
-    applying: &[&'a Preferences],
-    choice: &Choice,
-    problems: &mut Vec<Diagnostic>,
-) -> Result<Option<&'a Type>, ResolveError> {
-    let types: Vec<&Type> = applying.iter().flat_map(|one| &one.types).collect();
-    for (at, one) in types.iter().enumerate() {
-        if types[..at].iter().any(|other| other.image == one.image) {
-            let message = format!("a second type with image=\"{}\" in what is selected", one.image);
-            let hint = "select one of them with profiles";
-            problems.push(one.span.error("duplicate", message).hint(hint));
-        }
-    }
-    if let Some(asked) = &choice.image_type {
-        // KIWI renamed `vmx` to `oem`, and still takes the old name here.
-        let asked = if asked == "vmx" { "oem" } else { asked };
-        let found = types.iter().find(|one| one.image == asked);
-        let names: Vec<&str> = types.iter().map(|one| one.image.as_str()).collect();
-        let missing = || {
-            wrong_choice("--type", format!("no such type: {asked}"), format!("types: {}", names.join(", ")))
-        };
-        return found.copied().map(Some).ok_or_else(missing);
-    }
-    let primary = types.iter().find(|one| one.primary).or(types.first()).copied();
-    if primary.is_none() {
-        let message = "no type in the preferences that are selected";
-        let hint = "types may hide behind profiles: --profile NAME";
-        problems.push(model.span.error("missing-element", message).hint(hint));
-    }
-    Ok(primary)
 }
 
 fn bare_target(

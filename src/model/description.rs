@@ -1,6 +1,9 @@
 //! A description before anything is chosen: every profile, every type, and where it is written.
 
-use super::{Bytes, Format, Naming, Partition, SectorSize};
+use super::{
+    Bytes, DescribedPartition, Fact, Format, Naming, Packages, Partition, Repository, SectorSize,
+    SystemVolume, User,
+};
 use crate::describe::{Diagnostic, Span};
 
 /// A description with everything in it. [`resolve`](crate::resolve::resolve) makes an [`Image`](super::Image) of it.
@@ -16,6 +19,12 @@ pub struct Model {
     pub profiles: Vec<Profile>,
     /// `preferences`, in order.
     pub preferences: Vec<Preferences>,
+    /// `packages`, in order.
+    pub packages: Vec<Packages>,
+    /// `repository`, in order.
+    pub repositories: Vec<Repository>,
+    /// `users/user`, in order.
+    pub users: Vec<User>,
     /// What the preparation of a tree would have to do.
     pub needs: Vec<Need>,
     /// What is wrong, whatever is selected; warnings too.
@@ -27,6 +36,10 @@ pub struct Model {
 pub struct Profile {
     /// Its name.
     pub name: String,
+    /// What people are told about it.
+    pub description: String,
+    /// Where it is written.
+    pub span: Span,
     /// Selected when no profile is named.
     pub import: bool,
     /// Machines on which it exists; empty: all.
@@ -44,6 +57,28 @@ pub struct Scope {
     pub arch: Vec<String>,
 }
 
+impl Type {
+    /// What it says at a path.
+    pub fn fact(&self, path: &str) -> Option<&Fact> {
+        self.facts.iter().find(|fact| fact.value.0 == path)
+    }
+
+    /// The text at a path.
+    pub fn text(&self, path: &str) -> Option<&str> {
+        self.fact(path).map(|fact| fact.value.1.as_str())
+    }
+
+    /// Whether an XML Schema boolean at a path says yes.
+    pub fn is_set(&self, path: &str) -> bool {
+        matches!(self.text(path), Some("true" | "1"))
+    }
+
+    /// Whether it has an element of this name.
+    pub fn has(&self, element: &str) -> bool {
+        self.elements.iter().any(|one| one == element)
+    }
+}
+
 impl Scope {
     /// Whether it applies with these profiles on this machine (a name as `uname -m` gives it).
     pub fn applies(&self, profiles: &[String], arch: &str) -> bool {
@@ -59,6 +94,8 @@ pub struct Preferences {
     pub scope: Scope,
     /// `version`.
     pub version: Option<String>,
+    /// Its other elements: `packagemanager`, `locale`, in order.
+    pub settings: Vec<Fact>,
     /// `type`, in order.
     pub types: Vec<Type>,
     /// What is wrong in it outside its types.
@@ -78,6 +115,14 @@ pub struct Type {
     pub problems: Vec<Diagnostic>,
     /// What it says; `None` when what is wrong leaves nothing to say.
     pub kind: Option<Kind>,
+    /// All that it says, by path: `kernelcmdline`, `bootloader@name`, `oemconfig/oem-swap`.
+    pub facts: Vec<Fact>,
+    /// `partitions/partition` as they are written.
+    pub partitions: Vec<DescribedPartition>,
+    /// The names of the elements in it.
+    pub elements: Vec<String>,
+    /// `systemdisk/volume`, in order.
+    pub volumes: Vec<DescribedVolume>,
     /// Where the size of each part is written, by its role in the plan; `boot` is the loader.
     pub spans: Vec<(String, Span)>,
 }
@@ -157,4 +202,15 @@ pub struct Need {
     pub scope: Scope,
     /// What would have to be done, as an error.
     pub problem: Diagnostic,
+}
+
+/// A volume and the machines that it is for.
+#[derive(Clone, Debug)]
+pub struct DescribedVolume {
+    /// What it is.
+    pub volume: SystemVolume,
+    /// Machines; empty: all.
+    pub arch: Vec<String>,
+    /// Where it is written.
+    pub span: Span,
 }

@@ -5,10 +5,17 @@
 
 mod arch;
 mod description;
+mod sections;
 mod size;
 
 pub use arch::{ARCHES, Arch};
-pub use description::{DiskType, Kind, Model, Need, Preferences, Profile, Scope, SizeElement, Type};
+pub use description::{
+    DescribedVolume, DiskType, Kind, Model, Need, Preferences, Profile, Scope, SizeElement, Type,
+};
+pub use sections::{
+    DescribedPartition, Fact, Item, PackageItem, Packages, Phase, Repository, Said, SystemVolume, TypeName,
+    User,
+};
 pub use size::{Bytes, MIB, Rule, Size, SizeError, mib};
 
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};

@@ -113,6 +113,15 @@ pub fn root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// The directory of descriptions that others wrote, if there is one here.
+pub fn corpus(test: &str) -> Option<PathBuf> {
+    let found = std::env::var_os("DISKWRIGHT_CORPUS").map(PathBuf::from).filter(|path| path.is_dir());
+    if found.is_none() {
+        inapplicable(test, "no corpus (DISKWRIGHT_CORPUS names no directory)");
+    }
+    found
+}
+
 /// A Python with KIWI, if it was made (`tests/run --install`).
 pub fn kiwi(test: &str) -> Option<PathBuf> {
     let python = std::env::var_os("DISKWRIGHT_KIWI").map(PathBuf::from).filter(|path| path.is_file());

@@ -3,6 +3,7 @@
 use super::element::Element;
 use super::read::{Reader, elements, list, short};
 use super::schema::{IMAGE, State, rules};
+use super::sections::{packages, repositories, scope, settings, users};
 use super::types;
 use crate::describe::Diagnostic;
 use crate::model::{Model, Need, Preferences, Profile, Scope};
@@ -30,6 +31,9 @@ pub(super) fn model(root: &Element, problems: Vec<Diagnostic>) -> Model {
         displayname,
         profiles,
         preferences,
+        packages: packages(root),
+        repositories: repositories(root),
+        users: users(root),
         needs,
         problems: reader.problems,
     }
@@ -53,14 +57,12 @@ fn profile(node: &Element) -> Profile {
     };
     Profile {
         name: node.attribute("name").unwrap_or("").trim().to_owned(),
+        description: node.attribute("description").unwrap_or("").trim().to_owned(),
+        span: node.span.clone(),
         import: node.boolean("import").unwrap_or(false),
         arch: list(node.attribute("arch")),
         requires: elements(node).map(required).collect(),
     }
-}
-
-fn scope(node: &Element) -> Scope {
-    Scope { profiles: list(node.attribute("profiles")), arch: list(node.attribute("arch")) }
 }
 
 fn preferences(node: &Element) -> Preferences {
@@ -82,7 +84,7 @@ fn preferences(node: &Element) -> Preferences {
     });
     let types = elements(node).filter(|node| node.name == "type");
     let types = types.map(types::read).collect();
-    Preferences { scope: scope(node), version, types, problems: reader.problems }
+    Preferences { scope: scope(node), version, settings: settings(node), types, problems: reader.problems }
 }
 
 /// What the preparation of a tree has to do, element by element.

@@ -15,9 +15,11 @@ mod lower;
 mod partitions;
 mod read;
 mod schema;
+mod sections;
 mod toml;
 mod types;
 mod upgrade;
+mod volumes;
 mod xml;
 mod yaml;
 
@@ -26,6 +28,7 @@ pub use schema::{NEWER, Row, State, rows};
 
 pub(crate) use partitions::mkfs_options;
 pub(crate) use types::label_options;
+pub(crate) use volumes::least as least_volume;
 
 use super::Diagnostics;
 use crate::model::Model;

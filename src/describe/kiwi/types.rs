@@ -4,6 +4,8 @@ use super::element::{Element, boolean};
 use super::partitions::partitions;
 use super::read::{Reader, elements, short};
 use super::schema::{State, TYPE, number};
+use super::sections::facts;
+use super::volumes::{described_partitions, volumes};
 use crate::describe::Span;
 use crate::model::{Bytes, DiskType, Format, Kind, Loader, MIB, Mkfs, Naming, SectorSize, SizeElement, Type};
 use crate::plan::{ESP, ROOT};
@@ -45,6 +47,10 @@ pub(super) fn read(node: &Element) -> Type {
         primary: node.boolean("primary").unwrap_or(false),
         problems: reader.problems,
         kind,
+        facts: facts(node),
+        elements: elements(node).map(|child| child.name.clone()).collect(),
+        volumes: volumes(node),
+        partitions: described_partitions(node),
         spans: spans(node),
     }
 }

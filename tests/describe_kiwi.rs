@@ -1,0 +1,248 @@
+//! What KIWI itself selects of the descriptions of a corpus, and what is selected here: the same type, packages,
+//! repositories, accounts, partitions, volumes and defaults.
+#![allow(clippy::disallowed_methods)]
+
+mod support;
+
+use diskwright::describe::kiwi::{Description, LoadError, load};
+use diskwright::describe::{Diagnostic, Severity};
+use diskwright::model::{Arch, Item, Phase};
+use diskwright::resolve::{Choice, ResolveError, Selection, select};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+fn descriptions(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let ending = path.extension().unwrap_or_default();
+        if path.is_dir() {
+            descriptions(&path, found);
+        } else if ending == "kiwi" || ending == "xml" {
+            found.push(path);
+        }
+    }
+    found.sort();
+}
+
+/// What KIWI says to each case.
+fn oracle(python: &Path, cases: &[Value]) -> Vec<Value> {
+    let mut child = Command::new(python)
+        .arg(support::source("tests/fixtures/kiwi-resolve.py"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the oracle starts");
+    let mut stdin = child.stdin.take().expect("it reads");
+    let input: String = cases.iter().map(|case| format!("{case}\n")).collect();
+    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().expect("it ends");
+    writer.join().expect("no panic").expect("it reads everything");
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// All ways to choose: each profile alone and none, each type.
+fn choices(description: &Description) -> Vec<(Vec<String>, Option<String>)> {
+    let model = &description.model;
+    let mut profiles: Vec<Vec<String>> = vec![Vec::new()];
+    profiles.extend(model.profiles.iter().map(|profile| vec![profile.name.clone()]));
+    let mut types: Vec<Option<String>> = vec![None];
+    types.extend(model.preferences.iter().flat_map(|one| &one.types).map(|one| Some(one.image.clone())));
+    types.dedup();
+    profiles.iter().flat_map(|one| types.iter().map(|kind| (one.clone(), kind.clone()))).collect()
+}
+
+/// Ours in the words of the oracle.
+fn ours(selection: &Selection<'_>) -> Value {
+    let names = |phase, item| selection.names(phase, item).into_keys().collect::<Vec<String>>();
+    let Some(kind) = selection.kind else { return json!({ "error": "KiwiTypeNotFound" }) };
+    let text = |path: &str| kind.text(path).map(str::to_owned);
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<i64>().ok());
+    let attribute = |one: &diskwright::model::Repository, name: &str| {
+        one.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    };
+    let mut profiles = selection.profiles.clone();
+    profiles.sort();
+    let size = kind.text("size").and_then(|size| size.parse::<u64>().ok());
+    let modules = |item| {
+        selection
+            .items(Phase::Bootstrap, item)
+            .iter()
+            .map(|one| one.name.value.clone())
+            .collect::<Vec<String>>()
+    };
+    json!({
+        "profiles": profiles,
+        "type": kind.image,
+        "version": selection.settings("version").first().map_or("", |one| one.value),
+        "name": selection.model.name,
+        "package_manager": selection.package_manager(),
+        "release_version": selection.settings("release-version").first().map_or("", |one| one.value),
+        "bootstrap": names(Phase::Bootstrap, Item::Package),
+        "image": names(Phase::Image, Item::Package),
+        "uninstall": names(Phase::Uninstall, Item::Package),
+        "delete": names(Phase::Delete, Item::Package),
+        "ignored": names(Phase::Image, Item::Ignore),
+        "collections": names(Phase::Image, Item::Collection),
+        "pattern": selection.pattern(Phase::Image),
+        "products": names(Phase::Image, Item::Product),
+        "archives": names(Phase::Image, Item::Archive),
+        "bootstrap_archives": names(Phase::Bootstrap, Item::Archive),
+        "files": names(Phase::Image, Item::File),
+        "modules": { "disable": modules(Item::NoModule), "enable": modules(Item::Module) },
+        "repositories": selection.repositories().iter().map(|one| json!([
+            one.source.value, attribute(one, "type"), number(attribute(one, "priority").as_deref()), one.imageinclude, one.imageonly,
+        ])).collect::<Vec<Value>>(),
+        "users": selection.users().iter().map(|one| json!([one.name.value, one.groups])).collect::<Vec<Value>>(),
+        "partitions": kind.partitions.iter().map(|one| json!([
+            one.name, one.mbsize, one.partition_name, one.partition_type, one.mountpoint, one.filesystem, one.label, one.clone,
+        ])).collect::<Vec<Value>>(),
+        "volume_manager": selection.volume_manager(),
+        "volume_group": selection.value("systemdisk@name"),
+        "volumes": selection.volumes().iter().map(|v| json!([
+            v.name, v.parent, v.size, v.realpath, v.mountpoint, v.fullsize, v.label, v.attributes, v.is_root_volume,
+        ])).collect::<Vec<Value>>(),
+        "initrd_system": if kind.image == "iso" { "dracut" } else { selection.value("initrd_system").unwrap_or("") },
+        "filesystem": text("filesystem"),
+        "firmware": kind.text("firmware").unwrap_or(if selection.machine == "aarch64" { "efi" } else { "bios" }),
+        "bootloader": kind.text("bootloader@name").unwrap_or("grub2"),
+        "disk_start_sector": number(kind.text("disk_start_sector")).unwrap_or(2048),
+        "kernelcmdline": text("kernelcmdline"),
+        "format": text("format"),
+        "mbytes": size.map(|size| if kind.text("size@unit") == Some("G") { size * 1024 } else { size }),
+        "locale": selection.settings("locale").first().map(|one| one.value.split(',').map(str::to_owned).collect::<Vec<String>>()),
+    })
+}
+
+/// What differs and is meant to: the file's end, the key, and why.
+const DIFFERENT: &[(&str, &str, &str)] = &[
+    (
+        "example_deprecated_schema.xml",
+        "error",
+        "schema 7.3, which KIWI 10 does not take any more, is upgraded here",
+    ),
+    (
+        "example_this_path_config.xml",
+        "repositories",
+        "this:// stays what it is: a description has no paths of the host",
+    ),
+];
+
+/// Descriptions that are wrong, and the code that says why; all others are good, in every profile.
+const WRONG: &[(&str, &str)] = &[
+    ("example_include_config_missing_reference.xml", "include"),
+    ("example_include_config.xml", "include"),
+    ("example_no_imageinclude_config.xml", "missing-attribute"),
+    ("unit-data/include.xml", "missing-attribute"),
+    ("include_repo.xml", "not-xml"),
+    ("example_runtime_checker_include_nested_reference.xml", "include"),
+];
+
+/// The first problem that is more than something that is not supported yet.
+fn wrong(diagnostics: &[Diagnostic]) -> Option<&Diagnostic> {
+    diagnostics.iter().find(|one| one.severity == Severity::Error && one.code != "unsupported")
+}
+
+#[test]
+fn every_description_of_the_corpus_is_understood() {
+    let test = "every_description_of_the_corpus_is_understood";
+    let Some(corpus) = support::corpus(test) else { return };
+    let mut files = Vec::new();
+    descriptions(&corpus, &mut files);
+    let mut selections = 0;
+    let mut strange: Vec<String> = Vec::new();
+    let mut slowest = (std::time::Duration::ZERO, PathBuf::new());
+    for file in &files {
+        let start = std::time::Instant::now();
+        let expected = WRONG.iter().find(|(end, _)| file.ends_with(end)).map(|(_, code)| *code);
+        let loaded = load(file, None);
+        let problems = match &loaded {
+            Ok(description) => description.model.problems.as_slice(),
+            Err(LoadError::Refused(diagnostics)) => diagnostics.list.as_slice(),
+            Err(other) => panic!("{}: {other}", file.display()),
+        };
+        let found = wrong(problems);
+        if found.map(|one| one.code) != expected {
+            strange.push(format!(
+                "expected {expected:?}: {}",
+                found.map(ToString::to_string).unwrap_or_default()
+            ));
+        }
+        let Ok(description) = loaded else { continue };
+        for arch in [Arch::X86_64, Arch::Aarch64] {
+            for (profiles, kind) in choices(&description) {
+                let choice = Choice { profiles, image_type: kind, ..Choice::new(arch) };
+                // What is not there on this machine, or in this profile, was not asked for.
+                if let Ok(selection) = select(&description.model, &choice) {
+                    assert!(serde_json::to_string(&selection.info()).is_ok_and(|json| json.len() > 100));
+                    selections += usize::from(selection.kind.is_some());
+                }
+            }
+        }
+        let time = start.elapsed() / choices(&description).len().max(1) as u32;
+        slowest = slowest.max((time, file.clone()));
+    }
+    assert!(strange.is_empty(), "{}", strange.join("\n"));
+    println!("{} descriptions, {selections} selections; the slowest: {slowest:?}", files.len());
+    let limit = if cfg!(debug_assertions) { 500 } else { 50 };
+    assert!(slowest.0.as_millis() < limit, "{slowest:?}");
+    assert!(files.len() > 90 && selections > 500);
+}
+
+#[test]
+fn kiwi_selects_the_same() {
+    let test = "kiwi_selects_the_same";
+    let Some(corpus) = support::corpus(test) else { return };
+    let Some(python) = support::kiwi(test) else { return };
+    let mut files = Vec::new();
+    descriptions(&corpus, &mut files);
+    let loaded = files.iter().filter_map(|file| Some((file.clone(), load(file, None).ok()?)));
+    let loaded: Vec<(PathBuf, Description)> = loaded.collect();
+    let mut cases = Vec::new();
+    let mut results = Vec::new();
+    for (file, description) in &loaded {
+        let wrong = wrong(&description.model.problems);
+        for arch in [Arch::X86_64, Arch::Aarch64] {
+            for (profiles, kind) in choices(description) {
+                cases.push(
+                    json!({"file": file, "profiles": profiles, "type": kind, "machine": arch.machine()}),
+                );
+                let choice = Choice { profiles, image_type: kind, ..Choice::new(arch) };
+                results.push(match select(&description.model, &choice) {
+                    _ if wrong.is_some() => json!({"error": wrong.map(ToString::to_string)}),
+                    Ok(selection) => ours(&selection),
+                    Err(ResolveError::Choice(refusal)) => json!({"error": refusal.to_string()}),
+                    Err(ResolveError::Refused(diagnostics)) => json!({"error": diagnostics.to_string()}),
+                });
+            }
+        }
+    }
+    let theirs = oracle(&python, &cases);
+    assert_eq!(theirs.len(), cases.len());
+    let mut different = Vec::new();
+    let mut same = 0;
+    for ((case, ours), theirs) in cases.iter().zip(&results).zip(&theirs) {
+        let file = case["file"].as_str().expect("a file");
+        match (ours.get("error"), theirs.get("error")) {
+            (Some(_), Some(_)) => same += 1,
+            (None, None) => {
+                same += 1;
+                for (key, theirs) in theirs.as_object().expect("an object") {
+                    let meant = DIFFERENT.iter().any(|(end, at, _)| file.ends_with(end) && at == key);
+                    if ours[key] != *theirs && !meant {
+                        different.push(format!("{case}\n  {key}: KIWI {theirs}\n  we {}", ours[key]));
+                    }
+                }
+            }
+            _ if DIFFERENT.iter().any(|(end, at, _)| file.ends_with(end) && *at == "error") => {}
+            (ours, theirs) => different.push(format!("{case}\n  error: KIWI {theirs:?}\n  we {ours:?}")),
+        }
+    }
+    println!("{} files, {} choices, {same} alike", loaded.len(), cases.len());
+    let shown = different.iter().take(25).cloned().collect::<Vec<String>>().join("\n");
+    assert!(different.is_empty(), "{} differ:\n{shown}", different.len());
+    assert!(cases.len() > 500);
+}
