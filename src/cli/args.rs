@@ -73,6 +73,8 @@ pub(super) enum Command {
     Build(Build),
     /// Show what would be made: partitions, sizes, ids, and why
     Plan(Plan),
+    /// Show what is in a description, and where each value is from; or what of many is not supported
+    Info(Info),
     /// Make one file system image from a tree, with the options of its own mkfs
     Mkfs(Mkfs),
     /// Print a tree as text: every file with owner, mode, time, attributes (its record)
@@ -213,6 +215,30 @@ pub(super) struct Plan {
     /// The record of the tree's directory
     #[arg(long, value_name = "FILE")]
     pub(super) record: Option<PathBuf>,
+    /// Which part of the description.
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    /// What replaces its values.
+    #[command(flatten)]
+    pub(super) shape: Shape,
+}
+
+/// `diskwright info`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+With --support each description has a line: what of it would be refused today, over all its profiles and types. A total \
+says what blocks how many descriptions and images, and how many images nothing else blocks. It ends with exit code 0, \
+whatever it finds.")]
+pub(super) struct Info {
+    /// Directory of the description, or its file
+    #[arg(required = true, value_name = "DESCRIPTION")]
+    pub(super) descriptions: Vec<PathBuf>,
+    /// Say what would be refused: of many descriptions, and of all those below a directory that is none itself
+    #[arg(long, conflicts_with_all = ["profile", "image_type", "size", "fs", "format", "label", "esp_size", "cmdline", "no_boot"])]
+    pub(super) support: bool,
+    /// Add what a package manager would install besides (not yet: needs a solver)
+    #[arg(long)]
+    pub(super) resolve_package_list: bool,
     /// Which part of the description.
     #[command(flatten)]
     pub(super) selection: Selection,

@@ -150,7 +150,8 @@ pub(super) fn undescribed(survey: &Survey, output: &Path, shape: &Shape) -> Resu
     Ok(from_tree(&survey.tree, &name, &choice)?)
 }
 
-fn choice(selection: &Selection, shape: &Shape, ending: &OsStr) -> Result<Choice, Failure> {
+/// What the command line chooses; `ending` is that of the output's name.
+pub(super) fn choice(selection: &Selection, shape: &Shape, ending: &OsStr) -> Result<Choice, Failure> {
     let size = |text: &Option<String>| match text {
         None => Ok(None),
         Some(text) => text.parse().map(Some).map_err(|error| Failure::new(Code::Usage, format!("{error}"))),

@@ -6,6 +6,7 @@ mod create;
 mod doctor;
 mod explain;
 mod fail;
+mod info;
 mod inspect;
 mod mkfs;
 mod plan;
@@ -67,6 +68,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Create(args) => create::create(args, &setting, voice),
         Command::Build(args) => create::build(args, &setting, voice),
         Command::Plan(args) => plan::plan(args, &setting, voice),
+        Command::Info(args) => info::info(&args, voice),
         Command::Mkfs(args) => mkfs::mkfs(args, &setting, voice),
         Command::Tree(args) => tree::tree(&args, &setting, voice),
         Command::Inspect(args) => inspect::inspect(&args, voice),

@@ -62,6 +62,22 @@ pub enum Item {
     File,
 }
 
+impl Item {
+    /// The word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Item::Package => "package",
+            Item::Collection => "collection",
+            Item::Module => "module",
+            Item::NoModule => "module that is disabled",
+            Item::Product => "product",
+            Item::Ignore => "ignored",
+            Item::Archive => "archive",
+            Item::File => "file",
+        }
+    }
+}
+
 /// `packages`.
 #[derive(Clone, Debug)]
 pub struct Packages {

@@ -1,1 +1,12 @@
 //! Results as JSON and text.
+
+mod info;
+mod support;
+mod values;
+
+pub use info::{
+    Info, ItemInfo, Origin, ProfileInfo, RepositoryInfo, Section, TypeInfo, UserInfo, Value, info,
+};
+pub use support::{
+    Blocker, DescriptionSupport, ImageSupport, Missing, Support, Totals, Verdict, choices, support,
+};

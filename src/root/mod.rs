@@ -12,6 +12,7 @@ use crate::resolve::Resolved;
 use crate::survey::{self, Origin, Survey, SurveyError, overlay};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// Scripts that run while a tree is prepared, in KIWI's order.
 const PREPARE_HOOKS: [&str; 2] = ["post_bootstrap.sh", "config.sh"];
@@ -116,15 +117,20 @@ pub fn survey(prepared: &Prepared, options: &survey::Options) -> Result<Survey, 
 
 /// A refusal for each script beside the description that would have to run for `task`; none can run yet.
 pub fn hooks(description: &Description, resolved: &Resolved, task: Task) -> Vec<Refusal> {
-    let prepare = PREPARE_HOOKS.iter().filter(|_| task == Task::Build);
     let is_disk = matches!(resolved.image.target, Target::Disk(_));
-    let disk = DISK_HOOKS.iter().filter(|_| is_disk);
-    let paths = prepare.chain(&CREATE_HOOKS).chain(disk).map(|name| description.directory.join(name));
-    let refusal = |path: std::path::PathBuf| {
+    let refusal = |path: PathBuf| {
         let spot = Spot::new("description", path.display().to_string());
         let reason = "a script that KIWI runs here, which is not supported yet";
         let hint = "do what it does in the tree by other means, and take the script away";
         Refusal::new(RefusalKind::Unsupported, spot, reason).hint(hint)
     };
-    paths.filter(|path| path.exists()).map(refusal).collect()
+    scripts(&description.directory, is_disk, task).into_iter().map(refusal).collect()
+}
+
+/// The scripts in a description's directory that KIWI would run for `task`, in its order.
+pub fn scripts(directory: &Path, is_disk: bool, task: Task) -> Vec<PathBuf> {
+    let prepare = PREPARE_HOOKS.iter().filter(|_| task == Task::Build);
+    let disk = DISK_HOOKS.iter().filter(|_| is_disk);
+    let paths = prepare.chain(&CREATE_HOOKS).chain(disk).map(|name| directory.join(name));
+    paths.filter(|path| path.exists()).collect()
 }
