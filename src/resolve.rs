@@ -7,7 +7,7 @@ pub use select::{Selection, select};
 
 use crate::boot;
 use crate::describe::kiwi::{label_options, mkfs_options};
-use crate::describe::{Diagnostic, Diagnostics, Span};
+use crate::describe::{Diagnostic, Diagnostics, Lack, Span};
 use crate::model::{
     Arch, Bytes, Disk, DiskSize, DiskType, Esp, Format, Image, Kind, Loader, MIB, Mkfs, Model, Naming, Rule,
     SectorSize, Size, SizeElement, Target, Type, Volume, mib,
@@ -257,14 +257,16 @@ fn open_questions(
             "type without the attribute firmware: on {} KIWI then takes \"bios\", which is not supported yet",
             choice.arch
         );
-        let problem = span.error("unsupported", message).hint("add firmware=\"uefi\"");
+        let lack = Lack::new("type@firmware=bios", "boot of BIOS machines");
+        let problem = span.error("unsupported", message).hint("add firmware=\"uefi\"").lack(lack);
         problems.push(problem);
     }
     if disk.loader.is_none() {
         let message =
             "type without the element bootloader: KIWI then takes \"grub2\", which is not supported yet";
         let hint = "add <bootloader name=\"systemd_boot\"/>, or name=\"custom\", which installs nothing";
-        problems.push(span.error("unsupported", message).hint(hint));
+        let lack = Lack::new("bootloader@name=grub2", "GRUB");
+        problems.push(span.error("unsupported", message).hint(hint).lack(lack));
     }
     disk.loader.filter(|_| problems.len() == before)
 }

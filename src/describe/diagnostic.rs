@@ -42,8 +42,37 @@ pub struct Diagnostic {
     pub message: String,
     /// What to change.
     pub hint: Option<String>,
+    /// What is not supported yet, where nothing else is wrong.
+    pub lack: Option<Lack>,
     /// The file: what the span points into.
     pub source: Arc<SourceText>,
+}
+
+/// Something that is not supported yet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Lack {
+    /// The part of the description, as the table of the schema writes it, from the last element on: `type@luks`,
+    /// `bootloader@name=grub2`, `oem-swap`.
+    pub part: String,
+    /// What it would need; empty where the part says it.
+    pub feature: String,
+}
+
+impl Lack {
+    /// A part, and what it would need.
+    pub fn new(part: impl Into<String>, feature: impl Into<String>) -> Lack {
+        Lack { part: part.into(), feature: feature.into() }
+    }
+}
+
+/// `PART (FEATURE)`
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.feature.as_str() {
+            "" => f.write_str(&self.part),
+            feature => write!(f, "{} ({feature})", self.part),
+        }
+    }
 }
 
 /// `FILE:LINE:COLUMN: error: MESSAGE`
@@ -98,6 +127,7 @@ impl Span {
             span: self.range.clone(),
             message: printable(&message),
             hint: None,
+            lack: None,
             source: self.source.clone(),
         }
     }
@@ -111,6 +141,11 @@ impl fmt::Display for Span {
 }
 
 impl Diagnostic {
+    /// The same because something is not supported yet.
+    pub fn lack(self, lack: Lack) -> Diagnostic {
+        Diagnostic { lack: Some(lack), ..self }
+    }
+
     /// The same with advice.
     pub fn hint(self, hint: impl Into<String>) -> Diagnostic {
         Diagnostic { hint: Some(printable(&hint.into())), ..self }

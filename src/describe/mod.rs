@@ -4,5 +4,5 @@ mod diagnostic;
 mod explain;
 pub mod kiwi;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Severity, SourceText, Span};
+pub use diagnostic::{Diagnostic, Diagnostics, Lack, Severity, SourceText, Span};
 pub use explain::{CODES, explain};

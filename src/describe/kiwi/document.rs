@@ -2,7 +2,7 @@
 
 use super::element::{Budget, Element};
 use super::{LARGEST, data, json, toml, upgrade, xml, yaml};
-use crate::describe::{Diagnostic, SourceText, Span};
+use crate::describe::{Diagnostic, Lack, SourceText, Span};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ fn parse(
         Syntax::Toml => toml::read(&mut notes),
         Syntax::Other(what) => {
             let message = format!("{what} is not supported: only XML, YAML, JSON and TOML");
-            return Err(notes.error("unsupported", 0..0, message));
+            return Err(notes.error("unsupported", 0..0, message).lack(Lack::new(what, "")));
         }
     };
     let element = data.and_then(|data| data::root(&data, &notes, budget));

@@ -5,7 +5,7 @@ use super::read::{Reader, elements, list, short};
 use super::schema::{IMAGE, State, rules};
 use super::sections::{packages, repositories, scope, settings, users};
 use super::types;
-use crate::describe::Diagnostic;
+use crate::describe::{Diagnostic, Lack};
 use crate::model::{Model, Need, Preferences, Profile, Scope};
 
 pub(super) fn model(root: &Element, problems: Vec<Diagnostic>) -> Model {
@@ -92,7 +92,8 @@ fn needs_of(root: &Element, needs: &mut Vec<Need>) {
     let mut need = |node: &Element, scope: Scope, why: &str| {
         let message = format!("element {} needs {why}, which build cannot do yet", node.name.as_str());
         let hint = "prepare the tree with another tool, then: diskwright create DESCRIPTION --root TREE";
-        let problem = node.span.error("needs-preparation", message).hint(hint);
+        let problem =
+            node.span.error("needs-preparation", message).hint(hint).lack(Lack::new(&node.name, why));
         needs.push(Need { scope, problem });
     };
     for node in elements(root) {

@@ -10,6 +10,7 @@
 mod data;
 mod document;
 mod element;
+mod find;
 mod json;
 mod lower;
 mod partitions;
@@ -24,6 +25,7 @@ mod xml;
 mod yaml;
 
 pub use document::Include;
+pub use find::find;
 pub use schema::{NEWER, Row, State, rows};
 
 pub(crate) use partitions::mkfs_options;

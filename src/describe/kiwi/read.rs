@@ -4,7 +4,7 @@ use super::MOST_PROBLEMS;
 use super::element::{Attribute, Element};
 use super::schema::{self, Content, Occurs, State, Value, Wrong};
 
-use crate::describe::{Diagnostic, Span};
+use crate::describe::{Diagnostic, Lack, Span};
 
 /// Reads elements and collects what is wrong with them.
 #[derive(Default)]
@@ -25,6 +25,11 @@ impl Reader {
         hint: impl Into<String>,
     ) {
         self.push(|| span.error(code, message).hint(hint));
+    }
+
+    /// An error because something is not supported yet.
+    pub(super) fn lack(&mut self, span: &Span, message: String, lack: Lack) {
+        self.push(|| span.error("unsupported", message).lack(lack));
     }
 
     pub(super) fn warning(&mut self, code: &'static str, span: &Span, message: String, hint: &str) {
@@ -149,7 +154,7 @@ impl Reader {
     /// The same about an element and what is in it.
     pub(super) fn child_state(&mut self, child: &Element, row: &'static schema::Element, outer: State) {
         let what = format!("element {}", child.name);
-        if self.state(row.state.or(outer), &what, &child.span, child.trimmed()) {
+        if self.state(row.state.or(outer), &what, &child.name, &child.span, child.trimmed()) {
             self.states(child, row, outer);
         }
     }
@@ -160,14 +165,21 @@ impl Reader {
             let state = known.state.or(outer);
             let value = attribute.value.trim();
             let what = format!("attribute {} of {}", attribute.name, node.tag());
-            if self.state(state, &what, &attribute.span, value) {
-                self.value_state(attribute, known, state);
+            let part = format!("{}@{}", node.name, attribute.name);
+            if self.state(state, &what, &part, &attribute.span, value) {
+                self.value_state(&part, attribute, known, state);
             }
         }
     }
 
     /// Where some values are supported and others are not.
-    fn value_state(&mut self, attribute: &Attribute, known: &'static schema::Attribute, outer: State) {
+    fn value_state(
+        &mut self,
+        part: &str,
+        attribute: &Attribute,
+        known: &'static schema::Attribute,
+        outer: State,
+    ) {
         let Attribute { name, value, span, .. } = attribute;
         let State::Refused(feature) = known.value.state(value.trim(), outer) else { return };
         let why = if feature.is_empty() { String::new() } else { format!(": {feature}") };
@@ -176,25 +188,27 @@ impl Reader {
         let used = words.filter(|(word, _)| known.value.state(word, outer).name() != "refused");
         let used: Vec<String> = used.map(|(word, _)| format!("{name}=\"{word}\"")).collect();
         let hint = format!("supported: {}", used.join(", "));
-        self.error_with("unsupported", span.clone(), message, hint);
+        let lack = Lack::new(format!("{part}={}", short(value.trim())), feature);
+        self.push(|| span.error("unsupported", message).hint(hint).lack(lack));
     }
 
     /// Says what becomes of it; whether it is worth looking into.
-    fn state(&mut self, state: State, what: &str, span: &Span, value: &str) -> bool {
+    fn state(&mut self, state: State, what: &str, part: &str, span: &Span, value: &str) -> bool {
         match state {
             State::Used | State::Written | State::Same | State::Recorded(_) | State::Shapes(_) => true,
             State::Noted(why) => {
                 self.warning("no-effect", span, format!("{what} has no effect: {why}"), "");
                 false
             }
-            State::Off(_) if matches!(value.trim(), "false" | "0" | "0M" | "0G") => true,
+            State::Off(_) if State::is_off(value) => true,
             State::Off(feature) => {
                 let message = format!("{what} is not supported yet, except false or 0: {feature}");
-                self.error("unsupported", span.clone(), message);
+                self.lack(span, message, Lack::new(part, feature));
                 false
             }
             State::Refused(feature) => {
-                self.error("unsupported", span.clone(), format!("{what} is not supported yet: {feature}"));
+                let message = format!("{what} is not supported yet: {feature}");
+                self.lack(span, message, Lack::new(part, feature));
                 false
             }
         }

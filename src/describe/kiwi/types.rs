@@ -6,7 +6,7 @@ use super::read::{Reader, elements, short};
 use super::schema::{State, TYPE, number};
 use super::sections::facts;
 use super::volumes::{described_partitions, volumes};
-use crate::describe::Span;
+use crate::describe::{Lack, Span};
 use crate::model::{Bytes, DiskType, Format, Kind, Loader, MIB, Mkfs, Naming, SectorSize, SizeElement, Type};
 use crate::plan::{ESP, ROOT};
 use diskwright_formats::fault::Refusal;
@@ -80,7 +80,8 @@ fn bare(reader: &mut Reader, node: &Element, image: &str) -> Kind {
         let own = TYPE.attribute(&attribute.name).filter(|row| row.only.contains(image));
         if let Some(State::Refused(feature)) = own.map(|row| row.state) {
             let message = format!("attribute {} of <type> is not supported yet: {feature}", attribute.name);
-            reader.error("unsupported", attribute.span.clone(), message);
+            let lack = Lack::new(format!("type@{}", attribute.name), feature);
+            reader.lack(&attribute.span, message, lack);
         } else if TYPE.attribute(&attribute.name).is_some() {
             let message = format!("attribute {} of <type> has no effect: {why}", attribute.name);
             reader.warning("no-effect", &attribute.span, message, "");
@@ -226,7 +227,7 @@ fn format(reader: &mut Reader, node: &Element) -> Option<Format> {
     // What the container says to a small disk it says to all: its options are judged before there is a plan.
     let trial = (row.lay)(&Layout::empty(MIB), &Identity::new(b"", 0), &options);
     if let (Err(refusal), Some(attribute)) = (trial, node.attribute_node("formatoptions")) {
-        reader.error("unsupported", attribute.span.clone(), refusal.reason);
+        reader.lack(&attribute.span, refusal.reason.clone(), Lack::new("type@formatoptions", refusal.reason));
         return None;
     }
     Some(Format { name: name.to_owned(), options })

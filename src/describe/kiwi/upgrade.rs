@@ -4,7 +4,7 @@
 //! later points at what the user wrote. Rules: KIWI NG 10.3.9 `xsl/`, and of KIWI NG 9 those before 7.4.
 
 use super::element::{Attribute, Element};
-use crate::describe::Diagnostic;
+use crate::describe::{Diagnostic, Lack};
 
 /// From a version to the next.
 struct Step {
@@ -83,13 +83,14 @@ pub(super) fn upgrade(root: &mut Element, problems: &mut Vec<Diagnostic>) {
         Some(version) if version < FIRST => {
             let message = format!("schemaversion before 6.0 is not supported: {text}");
             let hint = "upgrade the description with an older KIWI first";
-            problems.push(span.error("unsupported", message).hint(hint));
+            let lack = Lack::new("image@schemaversion", "versions before 6.0");
+            problems.push(span.error("unsupported", message).hint(hint).lack(lack));
         }
         Some(version) if version > LAST => {
             let message = format!("schemaversion is newer than 8.5, the last that is known: {text}");
-            problems.push(
-                span.error("unsupported", message).hint("schemaversion=\"8.5\", if nothing newer is used"),
-            );
+            let hint = "schemaversion=\"8.5\", if nothing newer is used";
+            let lack = Lack::new("image@schemaversion", "versions after 8.5");
+            problems.push(span.error("unsupported", message).hint(hint).lack(lack));
         }
         Some(version) if !known(version) => {
             let hint = "6.0 to 6.9, 7.0 to 7.6, 8.0 to 8.5";

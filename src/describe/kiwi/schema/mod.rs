@@ -60,6 +60,19 @@ impl State {
         }
     }
 
+    /// The same for this value: what may be off is only read where it is.
+    pub fn name_with(self, value: &str) -> &'static str {
+        match self {
+            State::Off(_) if State::is_off(value) => "recorded",
+            state => state.name(),
+        }
+    }
+
+    /// Whether a value says that something is not wanted.
+    pub(super) fn is_off(value: &str) -> bool {
+        matches!(value.trim(), "false" | "0" | "0M" | "0G")
+    }
+
     pub(super) fn or(self, outer: State) -> State {
         if self == State::Same { outer } else { self }
     }
