@@ -5,7 +5,7 @@ use crate::emit::{self, Calls, EmitError, Progress, Written};
 use crate::model::Image;
 use crate::plan::{Fit, fit, plan};
 use crate::survey::Survey;
-use diskwright_formats::fault::Refusal;
+use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::identity::Identity;
 use serde::Serialize;
 use std::fmt;
@@ -21,6 +21,8 @@ pub struct Request<'a> {
     pub directory: PathBuf,
     /// Name of the only output, in the place of the planned name.
     pub file: Option<String>,
+    /// Length in bytes of the largest image that is wanted.
+    pub largest: Option<u64>,
     /// How they are written.
     pub emit: emit::Options,
 }
@@ -120,6 +122,11 @@ pub fn run(
 ) -> Result<Report, BuildError> {
     let Survey { tree, contents, .. } = survey;
     let (fit, composed) = lay(request.image, request.identity, tree, stage)?;
+    if let Some(largest) = request.largest.filter(|&largest| fit.len > largest) {
+        let reason = format!("{} bytes, and no image may be larger than {largest}", fit.len);
+        let spot = Spot::new("image", fit.plan.name.clone());
+        return Err(Refusal::new(RefusalKind::Limit, spot, reason).into());
+    }
     stage(Stage::Emit);
     let formats: Vec<Option<String>> = composed.iter().map(|one| one.format.clone()).collect();
     let outputs = outputs(request, composed);

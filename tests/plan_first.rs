@@ -82,6 +82,7 @@ fn two_formats_are_written_from_one_disk() {
             identity: &identity,
             directory: directory.clone(),
             file: None,
+            largest: None,
             emit: emit::Options { threads, sync: false, overwrite: false },
         };
         let survey = surveyed(&description, &resolved, work.path());

@@ -23,7 +23,7 @@ pub(super) struct Cli {
 }
 
 /// What every command takes.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct Common {
     /// Results as JSON on standard output
     #[arg(long, global = true)]

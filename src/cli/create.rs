@@ -22,8 +22,21 @@ use std::ffi::OsStr;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// `diskwright create`
-pub(super) fn create(args: Create, setting: &Setting, voice: Voice) -> Result<(), Failure> {
+/// What was made.
+pub(super) struct Outcome {
+    pub(super) report: Report,
+    pub(super) image: Image,
+    /// The selected profiles of the description.
+    pub(super) profiles: Vec<String>,
+}
+
+/// `diskwright create`; `None`: nothing was to be written. No image of more than `largest` bytes is made.
+pub(super) fn create(
+    args: Create,
+    largest: Option<u64>,
+    setting: &Setting,
+    voice: Voice,
+) -> Result<Option<Outcome>, Failure> {
     let mut clock = Clock::start(setting.timings);
     let Create { description, root, record, output, selection, shape, writing } = args;
     let origin = origin(&root, record.as_deref());
@@ -32,7 +45,7 @@ pub(super) fn create(args: Create, setting: &Setting, voice: Voice) -> Result<()
             let (_, resolved) = described(&path, &selection, &shape, Task::Create, voice)?;
             clock.stage("describe");
             let survey = read(&origin, shape.owner, setting, Some(existing(&output)))?;
-            (Wanted::described(resolved), survey, Place { directory: output, file: None })
+            (Wanted::described(resolved), survey, Place { directory: output, file: None, largest })
         }
         None => {
             let place = Place::of_file(&output)?;
@@ -45,11 +58,16 @@ pub(super) fn create(args: Create, setting: &Setting, voice: Voice) -> Result<()
     };
     let wanted = wanted.used_by(system_of(&survey, shape.target.as_deref())?);
     clock.stage("survey");
-    make(&wanted, survey, place, writing, setting, voice, clock)
+    make(wanted, survey, Place { largest, ..place }, writing, setting, voice, clock)
 }
 
-/// `diskwright build`
-pub(super) fn build(args: Build, setting: &Setting, voice: Voice) -> Result<(), Failure> {
+/// `diskwright build`; the same.
+pub(super) fn build(
+    args: Build,
+    largest: Option<u64>,
+    setting: &Setting,
+    voice: Voice,
+) -> Result<Option<Outcome>, Failure> {
     let mut clock = Clock::start(setting.timings);
     let Build { description, output, selection, shape, writing } = args;
     let (description, resolved) = described(&description, &selection, &shape, Task::Build, voice)?;
@@ -58,7 +76,7 @@ pub(super) fn build(args: Build, setting: &Setting, voice: Voice) -> Result<(), 
     let survey = root::survey(&prepared, &surveying(shape.owner, setting, Some(existing(&output))))?;
     let wanted = Wanted::described(resolved).used_by(system_of(&survey, shape.target.as_deref())?);
     clock.stage("survey");
-    make(&wanted, survey, Place { directory: output, file: None }, writing, setting, voice, clock)
+    make(wanted, survey, Place { directory: output, file: None, largest }, writing, setting, voice, clock)
 }
 
 /// An image, and the description that it is of.
@@ -95,6 +113,8 @@ impl Wanted {
 struct Place {
     directory: PathBuf,
     file: Option<String>,
+    /// In bytes.
+    largest: Option<u64>,
 }
 
 impl Place {
@@ -112,7 +132,7 @@ impl Place {
             Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
             Some(parent) => parent.to_owned(),
         };
-        Ok(Place { directory, file: Some(file.to_owned()) })
+        Ok(Place { directory, file: Some(file.to_owned()), largest: None })
     }
 }
 
@@ -212,14 +232,14 @@ struct Made<'a> {
 }
 
 fn make(
-    wanted: &Wanted,
+    wanted: Wanted,
     survey: Survey,
     place: Place,
     writing: Writing,
     setting: &Setting,
     voice: Voice,
     mut clock: Clock,
-) -> Result<(), Failure> {
+) -> Result<Option<Outcome>, Failure> {
     let image = &wanted.image;
     let notes = survey.notes.clone();
     notes.iter().for_each(|note| voice.note(note));
@@ -228,13 +248,13 @@ fn make(
         let laid = build::lay(image, &identity, survey.tree, &mut |_| {});
         let (fit, _) = laid.map_err(|refusal| wanted.refused(refusal, &identity, voice))?;
         warn(&fit.plan, voice);
-        return voice.result(&fit, &layout_text(&fit));
+        return voice.result(&fit, &layout_text(&fit)).map(|()| None);
     }
     let emit = emit::Options { sync: !writing.no_sync, overwrite: writing.force, ..super::emitting(setting) };
-    let Place { directory, file } = place;
+    let Place { directory, file, largest } = place;
     let new = !directory.exists();
     fs_err::create_dir_all(&directory)?;
-    let request = Request { image, identity: &identity, directory: directory.clone(), file, emit };
+    let request = Request { image, identity: &identity, directory: directory.clone(), file, largest, emit };
     let bar = voice.bar("writing")?;
     let mut last: Option<Stage> = None;
     let result = build::run(&request, survey, &bar, &mut |stage| {
@@ -256,7 +276,9 @@ fn make(
     warn(&report.fit.plan, voice);
     clock.emitted(report.outputs.iter().map(|output| output.len).sum(), &report.calls);
     clock.report();
-    voice.result(&Made { schema: 1, report: &report, notes: &notes }, &text(&report))
+    voice.result(&Made { schema: 1, report: &report, notes: &notes }, &text(&report))?;
+    let profiles = wanted.resolved.map(|resolved| resolved.profiles).unwrap_or_default();
+    Ok(Some(Outcome { report, image: wanted.image, profiles }))
 }
 
 fn name(stage: Stage) -> &'static str {

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+pub mod compat;
 mod create;
 mod doctor;
 mod explain;
@@ -27,7 +28,11 @@ use std::process::ExitCode;
 
 /// Runs the program with these arguments (the first is its own name) and says how it ended.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::command().try_get_matches_from(arguments).and_then(|it| Cli::from_arg_matches(&it)) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(words) = compat::spoken(&arguments) {
+        return ended(words.iter().any(|word| word == "--json"), || compat::run(words));
+    }
+    let cli = match command().try_get_matches_from(&arguments).and_then(|it| Cli::from_arg_matches(&it)) {
         Ok(cli) => cli,
         Err(error) => {
             let code = if error.use_stderr() { Code::Usage as u8 } else { 0 };
@@ -36,9 +41,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let json = cli.common.json;
-    // A panic is a bug: said as one, with the code of one. Whatever was half written is cleaned up while it unwinds.
-    match std::panic::catch_unwind(|| dispatch(cli)) {
+    ended(cli.common.json, || dispatch(cli))
+}
+
+/// The whole command line, in diskwright's own words and in KIWI's.
+fn command() -> clap::Command {
+    Cli::command().subcommands(compat::commands())
+}
+
+/// Does the work; its failure is said. A panic is a bug: said as one, with the code of one. Whatever was half written is
+/// cleaned up while it unwinds.
+fn ended(json: bool, work: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => {
             if !failure.message.is_empty() {
@@ -65,8 +79,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     }
     let setting = Setting::new(&cli.common)?;
     match cli.command {
-        Command::Create(args) => create::create(args, &setting, voice),
-        Command::Build(args) => create::build(args, &setting, voice),
+        Command::Create(args) => create::create(args, None, &setting, voice).map(drop),
+        Command::Build(args) => create::build(args, None, &setting, voice).map(drop),
         Command::Plan(args) => plan::plan(args, &setting, voice),
         Command::Info(args) => info::info(&args, voice),
         Command::Mkfs(args) => mkfs::mkfs(args, &setting, voice),
@@ -88,11 +102,11 @@ fn emitting(setting: &Setting) -> emit::Options {
 
 fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "diskwright", &mut script);
+    clap_complete::generate(shell, &mut command(), "diskwright", &mut script);
     say::bytes(&script)
 }
 
 fn man(directory: &Path) -> Result<(), Failure> {
     fs_err::create_dir_all(directory)?;
-    Ok(clap_mangen::generate_to(Cli::command(), directory)?)
+    Ok(clap_mangen::generate_to(command(), directory)?)
 }

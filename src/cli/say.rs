@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,12 +24,56 @@ pub(super) struct Voice {
     json: bool,
     quiet: bool,
     terminal: bool,
+    colour: bool,
+    /// Whether talk goes to standard output.
+    aloud: bool,
+    /// A file that everything is also written to; it is open until the program ends.
+    log: Option<&'static fs_err::File>,
 }
 
 impl Voice {
     /// As the user asked.
     pub(super) fn new(common: &Common) -> Voice {
-        Voice { json: common.json, quiet: common.quiet, terminal: io::stderr().is_terminal() }
+        let terminal = io::stderr().is_terminal();
+        let Common { json, quiet, .. } = *common;
+        Voice { json, quiet, terminal, colour: terminal, aloud: false, log: None }
+    }
+
+    /// The same in colour, wherever standard error leads.
+    pub(super) fn coloured(self) -> Voice {
+        Voice { colour: true, ..self }
+    }
+
+    /// The same with all talk on standard output.
+    pub(super) fn aloud(self) -> Voice {
+        Voice { aloud: true, ..self }
+    }
+
+    /// The same with everything added to a file, too.
+    pub(super) fn logged(self, path: &Path) -> Result<Voice, Failure> {
+        let file = fs_err::OpenOptions::new().append(true).create(true).open(path)?;
+        Ok(Voice { log: Some(Box::leak(Box::new(file))), ..self })
+    }
+
+    /// Talk, whatever was asked for.
+    fn talk(&self, text: &str) {
+        self.log(text);
+        match self.aloud {
+            true => println!("{text}"),
+            false => eprintln!("{text}"),
+        }
+    }
+
+    fn log(&self, text: &str) {
+        if let Some(mut log) = self.log {
+            // The work is worth more than its log.
+            let _ = writeln!(log, "{text}");
+        }
+    }
+
+    /// The last words of a command that failed.
+    pub(super) fn failure(&self, failure: &Failure) {
+        self.talk(&last_words(failure, self.json));
     }
 
     /// A result: `value` as JSON where that was asked for, else `text`.
@@ -40,13 +85,14 @@ impl Voice {
             }
             false => text.to_owned(),
         };
+        self.log(text.trim_end());
         print(&text)
     }
 
     /// One line of talk.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            self.talk(text);
         }
     }
 
@@ -69,7 +115,7 @@ impl Voice {
     /// Warnings of a description, with the lines that they are about.
     pub(super) fn warnings(&self, warnings: &Diagnostics) {
         if !warnings.list.is_empty() {
-            self.note(&warnings.render(self.terminal));
+            self.note(&warnings.render(self.colour));
         }
     }
 
@@ -103,7 +149,7 @@ impl Voice {
 
     /// Problems of a description, each with its place.
     pub(super) fn refused(&self, diagnostics: &Diagnostics) -> Failure {
-        let text = if self.json { diagnostics.to_string() } else { diagnostics.render(self.terminal) };
+        let text = if self.json { diagnostics.to_string() } else { diagnostics.render(self.colour) };
         Failure::new(Code::Refused, text)
     }
 }
@@ -124,17 +170,21 @@ pub(super) fn bytes(text: &[u8]) -> Result<(), Failure> {
 
 /// The last words of a command that failed.
 pub(super) fn failure(failure: &Failure, json: bool) {
+    eprintln!("{}", last_words(failure, json));
+}
+
+fn last_words(failure: &Failure, json: bool) -> String {
     let Failure { message, hint, code } = failure;
     if json {
-        let value = serde_json::json!({ "schema": 1, "error": message, "hint": hint, "exit": *code as u8 });
-        eprintln!("{value}");
-        return;
+        return serde_json::json!({ "schema": 1, "error": message, "hint": hint, "exit": *code as u8 })
+            .to_string();
     }
     // Problems of a description come with their own pictures.
     let rendered = message.starts_with("error") || message.starts_with("warning");
-    eprintln!("{}{}", if rendered { "" } else { "error: " }, message.trim_end());
-    if let Some(hint) = hint {
-        eprintln!("hint: {hint}");
+    let error = format!("{}{}", if rendered { "" } else { "error: " }, message.trim_end());
+    match hint {
+        Some(hint) => format!("{error}\nhint: {hint}"),
+        None => error,
     }
 }
 

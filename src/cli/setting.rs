@@ -26,6 +26,8 @@ pub(super) struct Setting {
     pub(super) timings: Option<Timings>,
     /// Where programs are looked for.
     pub(super) path: OsString,
+    /// The user's own directory.
+    pub(super) home: Option<PathBuf>,
     temporary: PathBuf,
 }
 
@@ -47,7 +49,9 @@ impl Setting {
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };
         let home = env::var_os("HOME").map(PathBuf::from);
-        let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or(home.map(|home| home.join(".cache")));
+        let cache = env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or(home.as_ref().map(|home| home.join(".cache")));
         let temporary = env::temp_dir();
         let cache_dir = match &common.cache_dir {
             Some(directory) => directory.clone(),
@@ -61,6 +65,7 @@ impl Setting {
             cache_dir,
             timings: common.timings,
             path: env::var_os("PATH").unwrap_or_default(),
+            home: home.filter(|home| !home.as_os_str().is_empty()),
             temporary,
         })
     }

@@ -1,6 +1,7 @@
 //! Results as JSON and text.
 
 mod info;
+pub mod kiwi;
 mod support;
 mod values;
 

@@ -15,6 +15,7 @@ mod json;
 mod lower;
 mod partitions;
 mod read;
+pub mod runtime;
 mod schema;
 mod sections;
 mod toml;
@@ -158,4 +159,9 @@ pub fn parse(file: &str, bytes: Vec<u8>) -> Result<Model, Diagnostics> {
 pub fn parse_with(file: &str, bytes: Vec<u8>, include: &Include<'_>) -> Result<Model, Diagnostics> {
     let document = document::read(file, bytes, include).map_err(Diagnostics::new)?;
     Ok(lower::model(&document.root, document.problems))
+}
+
+/// The nearest of the known names, if it is near enough to be meant.
+pub(crate) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    read::nearest(name, known)
 }
