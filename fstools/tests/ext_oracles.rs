@@ -261,19 +261,3 @@ fn a_lost_and_found_of_the_tree_is_kept() {
         assert!(debugfs(&image, "stat /lost+found").contains("User:  1000"));
     }
 }
-
-#[test]
-fn a_clone_differs_in_superblocks_alone() {
-    let sample = kit::kinds();
-    let bytes = |role: &str| {
-        let identity = identity().clone_as(role);
-        let laid = filesystem("-O metadata_csum_seed")
-            .lay(&sample.tree, &place(300 * MIB), &identity)
-            .expect("it fits");
-        kit::bytes_of(&laid.layout, &sample.contents)
-    };
-    let (origin, clone) = (bytes("fs/root"), bytes("fs/rootclone1"));
-    let blocks = origin.chunks(4096).zip(clone.chunks(4096)).enumerate();
-    let different: Vec<usize> = blocks.filter(|(_, (a, b))| a != b).map(|(at, _)| at).collect();
-    assert_eq!(different, [0, 32_768], "the superblock and its copy");
-}
