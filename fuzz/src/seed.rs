@@ -47,6 +47,38 @@ pub fn configured(name: &str) -> Vec<Box<dyn Filesystem>> {
     configured
 }
 
+/// More lines for the writers of the ext family than readers need images of: row and options.
+const EXT: &[(&str, &[&str])] = &[
+    ("ext4", &["-O", "metadata_csum_seed,orphan_file,ea_inode", "-I", "512"]),
+    ("ext4", &["-O", "metadata_csum_seed,orphan_file,ea_inode", "-b", "1024", "-G", "4"]),
+    ("ext4", &["-O", "^extent,^64bit,ea_inode", "-b", "1024"]),
+    ("ext4", &["-O", "^extent,^64bit,^metadata_csum,uninit_bg", "-b", "2048"]),
+    ("ext4", &["-O", "^metadata_csum,uninit_bg,^64bit", "-b", "1024", "-m", "5"]),
+    ("ext4", &["-O", "^metadata_csum,^flex_bg,^resize_inode,^sparse_super", "-b", "2048"]),
+    ("ext4", &["-O", "sparse_super2,^filetype,^dir_index", "-i", "4096"]),
+    (
+        "ext4",
+        &["-O", "sparse_super2,^resize_inode,^flex_bg", "-E", "num_backup_sb=1", "-b", "1024", "-g", "2048"],
+    ),
+    ("ext4", &["-O", "^huge_file,^large_file,^dir_nlink,^extra_isize", "-N", "2000"]),
+    ("ext3", &[]),
+    ("ext3", &["-b", "1024"]),
+    ("ext3", &["-b", "2048", "-I", "128", "-J", "size=4"]),
+    ("ext2", &[]),
+    ("ext2", &["-b", "1024", "-O", "ea_inode"]),
+    ("ext2", &["-b", "1024", "-I", "128", "-O", "none"]),
+    ("ext2", &["-b", "2048", "-I", "1024", "-O", "^resize_inode,^dir_index,^ext_attr,^sparse_super"]),
+];
+
+/// Everything that the writers behind a row are asked for.
+pub fn laid_as(name: &str) -> Vec<Box<dyn Filesystem>> {
+    let more = EXT.iter().filter(|_| name == "ext4").map(|(row, options)| {
+        let row = diskwright_fstools::registry::find(row).expect("a row");
+        (row.configure)(&owned(options)).unwrap_or_else(|refusal| panic!("{options:?}: {refusal}"))
+    });
+    configured(name).into_iter().chain(more).collect()
+}
+
 /// The identity of everything here.
 pub fn identity() -> Identity {
     Identity::new(b"fuzz", 1_700_000_000)
