@@ -532,6 +532,16 @@ const PROBES: &[(&str, Changes, Changes)] = &[
         &[],
         &[("filesystem=\"ext4\" firm", "filesystem=\"xfs\" firm")],
     ),
+    (
+        "image/preferences/type@filesystem=ext3",
+        &[],
+        &[("filesystem=\"ext4\" firm", "filesystem=\"ext3\" firm")],
+    ),
+    (
+        "image/preferences/type@filesystem=ext2",
+        &[],
+        &[("filesystem=\"ext4\" firm", "filesystem=\"ext2\" firm")],
+    ),
     ("image/preferences/type@format", &[], &[("format=\"qcow2\" formatoptions=\"cluster_size=64k\"", "")]),
     (
         "image/preferences/type@format=raw",
@@ -610,6 +620,16 @@ const PROBES: &[(&str, Changes, Changes)] = &[
         "image/preferences/type/partitions/partition@filesystem=ext4",
         &[],
         &[("filesystem=\"ext4\" label", "filesystem=\"fat16\" label")],
+    ),
+    (
+        "image/preferences/type/partitions/partition@filesystem=ext3",
+        &[],
+        &[("filesystem=\"ext4\" label", "filesystem=\"ext3\" label")],
+    ),
+    (
+        "image/preferences/type/partitions/partition@filesystem=ext2",
+        &[],
+        &[("filesystem=\"ext4\" label", "filesystem=\"ext2\" label")],
     ),
     (
         "image/preferences/type/partitions/partition@filesystem=fat16",

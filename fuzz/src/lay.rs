@@ -121,12 +121,7 @@ fn guest(u: &mut Unstructured) -> Result<Layout> {
 }
 
 fn assert_disk(row: &Disk, guest: &Layout, image: &dyn ReadAt) {
-    // Of a family, which row recognises an image depends on its features.
-    assert!(
-        ROWS.iter().filter(|row| (row.recognise)(image)).count() == 1,
-        "one row recognises what {} laid",
-        row.name
-    );
+    assert!((row.recognise)(image), "{} recognises what it laid", row.name);
     let opened = (row.open)(image).unwrap_or_else(|damage| panic!("{damage}"));
     assert!(opened.damage.is_empty(), "{}", opened.damage[0]);
     let contents = OneFile(image);

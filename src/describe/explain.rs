@@ -21,7 +21,8 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "duplicate-key",
         "In YAML or JSON a key is there twice in one place. KIWI's reader keeps the last one and forgets the others without a \
-         word; so does diskwright, with this one. Elements that repeat are a list below one key.",
+         word; so does diskwright, with this one. Elements that repeat are a list below one key. In a runtime configuration \
+         file the first one counts.",
     ),
     (
         "include",
@@ -87,6 +88,11 @@ pub const CODES: &[(&str, &str)] = &[
         "unknown-element",
         "KIWI's schema (8.5, after all upgrades) has no such element in this one. Data of others goes into `extension`, in a \
          namespace of its own.",
+    ),
+    (
+        "unknown-key",
+        "KIWI's runtime configuration file has no such section or key. KIWI ignores it without a word; so does diskwright, with \
+         this one.",
     ),
     (
         "unquoted-number",
