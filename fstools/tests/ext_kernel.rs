@@ -210,7 +210,9 @@ fn compare_node(format: &Format, sample: &Sample, step: &Step, path: &Path, link
         }
         Kind::File(data) => {
             assert_eq!((kind.is_file(), found.len()), (true, data.size()), "{name}");
-            compare_data(format, sample, data, path);
+            let xattrs = sample.tree.xattrs(node.meta.xattrs).values();
+            let values: u64 = xattrs.map(|value| (value.len() as u64).div_ceil(format.block)).sum();
+            compare_data(format, sample, data, path, if format.has("ea_inode") { values } else { 0 });
         }
         Kind::Symlink(target) => {
             assert_eq!(fs::read_link(path).expect("a symlink").as_os_str().as_bytes(), &target[..], "{name}");
@@ -236,7 +238,7 @@ fn subdirectories(tree: &Tree, node: NodeId) -> u64 {
     directories.count() as u64 + u64::from(ours)
 }
 
-fn compare_data(format: &Format, sample: &Sample, data: &Data, path: &Path) {
+fn compare_data(format: &Format, sample: &Sample, data: &Data, path: &Path, values: u64) {
     let bytes = match data {
         Data::Bytes(bytes) => bytes,
         Data::Content { id, .. } => &sample.contents.0[id.0 as usize],
@@ -255,7 +257,11 @@ fn compare_data(format: &Format, sample: &Sample, data: &Data, path: &Path) {
     let runs = data.runs().count() as u64;
     let map = if format.has("extent") { 1 + runs / 80 + 3 } else { used / (format.block / 4) + 3 * runs + 3 };
     let blocks = fs::metadata(path).expect("a file").blocks() * 512 / format.block;
-    assert!((used..=used + map + 1).contains(&blocks), "{}: {blocks} blocks for {used}", path.display());
+    assert!(
+        (used..=used + map + 1 + values).contains(&blocks),
+        "{}: {blocks} blocks for {used}",
+        path.display()
+    );
 }
 
 fn compare_attributes(sample: &Sample, step: &Step, path: &Path, symlink: bool) {
@@ -282,7 +288,7 @@ fn change(format: &Format, sample: &Sample, mount: &Path) {
         let fails = |error: std::io::Error| -> ! { panic!("{}: {error}", path.display()) };
         match &sample.tree.node(step.node).kind {
             Kind::Directory(_) => {
-                change_directory(sample, step.node, &path).unwrap_or_else(|error| fails(error))
+                change_directory(format, sample, step.node, &path).unwrap_or_else(|error| fails(error))
             }
             Kind::File(data) if (1..100_000).contains(&data.size()) && path.exists() => {
                 let file = File::options().write(true).open(&path).expect("a file");
@@ -294,13 +300,16 @@ fn change(format: &Format, sample: &Sample, mount: &Path) {
     change_largely(format, mount).unwrap_or_else(|error| panic!("{}: {error}", format.line));
 }
 
-fn change_directory(sample: &Sample, node: NodeId, path: &Path) -> std::io::Result<()> {
+fn change_directory(format: &Format, sample: &Sample, node: NodeId, path: &Path) -> std::io::Result<()> {
     // So many that leaves and nodes of an index must be split.
     let many = if sample.tree.children(node).len() > 500 { 3000 } else { 1 };
     for number in 0..many {
         fs::write(path.join(format!("made by the test {number}")), b"0123456789")?;
     }
-    fs::create_dir(path.join("a directory"))?;
+    // Without filetype, Linux 6.18 leaves the type byte of `.` as it was in a block that it had read ahead as something else.
+    if format.has("filetype") {
+        fs::create_dir(path.join("a directory"))?;
+    }
     let first = sample.tree.children(node).next();
     let is_file = |node: NodeId| !matches!(sample.tree.node(node).kind, Kind::Directory(_));
     if let Some((name, _)) = first.filter(|&(_, node)| is_file(node)) {
@@ -320,8 +329,8 @@ fn change_directory(sample: &Sample, node: NodeId, path: &Path) -> std::io::Resu
 
 /// A large file, a sparse one, links, attributes inside and outside of the inode, an ACL.
 fn change_largely(format: &Format, mount: &Path) -> std::io::Result<()> {
-    let at = mount.join("changed by the test");
-    fs::create_dir(&at)?;
+    let at = if format.has("filetype") { mount.join("changed by the test") } else { mount.to_owned() };
+    fs::create_dir_all(&at)?;
     let large = kit::noise(77, 12 << 20);
     fs::write(at.join("large"), &large)?;
     let sparse = File::create(at.join("sparse"))?;

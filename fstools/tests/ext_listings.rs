@@ -410,8 +410,15 @@ fn check_groups(format: &Format, text: &str, all: u64, free: u64, laid: &Laid) {
 fn check_copies(format: &Format, image: &Image, text: &str) {
     let header = |text: &str| -> Vec<String> {
         let lines = text.lines().skip(1).take_while(|line| !line.starts_with("Group 0"));
-        let differ =
-            ["Filesystem state:", "Checksum:", "Journal", "Total journal", "Max transaction", "Fast commit"];
+        let differ = [
+            "dumpe2fs 1.",
+            "Filesystem state:",
+            "Checksum:",
+            "Journal",
+            "Total journal",
+            "Max transaction",
+            "Fast commit",
+        ];
         lines
             .filter(|line| !line.is_empty() && !differ.iter().any(|key| line.starts_with(key)))
             .map(str::to_owned)
@@ -425,8 +432,20 @@ fn check_copies(format: &Format, image: &Image, text: &str) {
         let path = image.path.to_str().expect("a plain path");
         let (code, copy) = run("dumpe2fs", &["-h", "-o", &option, "-o", &size, path]);
         assert_eq!(code, 0, "{}: {copy}", format.line);
-        assert_eq!(header(&copy), header(text), "{}: the copy at {at}", format.line);
+        let (copy, primary) = (header(&copy), header(text));
+        let other: Vec<_> = copy.iter().filter(|line| !primary.contains(line)).collect();
+        assert!(
+            other.is_empty() && copy.len() == primary.len(),
+            "{}: the copy at {at}: {other:?}",
+            format.line
+        );
     }
+}
+
+/// By default a line is tried at one size of blocks (three neighbours in the table are one line), with one of three parts.
+fn chosen(at: usize) -> Option<usize> {
+    let line = at / 3;
+    (at % 3 == line % 3).then_some(line / 3 % 3)
 }
 
 fn called(cell: &(usize, &Format)) -> String {
@@ -440,9 +459,8 @@ fn listings_are_the_tree() {
         return;
     }
     let formats = every();
-    // Three neighbours are one line at three sizes of blocks.
-    let chosen = formats.iter().enumerate().filter(|(at, _)| all() || (at / 3 + at) % 3 == 0);
-    all_of(chosen, called, |(_, format)| {
+    let cells = formats.iter().enumerate().filter(|(at, _)| chosen(*at) == Some(0) || all());
+    all_of(cells, called, |(_, format)| {
         let sample = make("kinds")(format);
         let (laid, image) = lay(format, &sample, 30 * MIB);
         check_superblock(format, &laid, &image);
@@ -451,8 +469,8 @@ fn listings_are_the_tree() {
         check_maps(format, &sample, &image);
         check_dumped(&sample, &image);
     });
-    let chosen = formats.iter().enumerate().filter(|(at, _)| all() || (at / 3 + at) % 3 == 1);
-    all_of(chosen.filter(|(_, format)| format.has("ext_attr")), called, |(at, format)| {
+    let cells = formats.iter().enumerate().filter(|(at, _)| chosen(*at) == Some(1) || all());
+    all_of(cells.filter(|(_, format)| format.has("ext_attr")), called, |(at, format)| {
         let sample = attributes(format);
         let (laid, image) = lay(format, &sample, MIB);
         check_superblock(format, &laid, &image);
@@ -465,8 +483,8 @@ fn listings_are_the_tree() {
             check_maps(format, &sample, &image);
         }
     });
-    let chosen = formats.iter().enumerate().filter(|(at, _)| all() || (at / 3 + at) % 3 == 2);
-    all_of(chosen.filter(|(_, format)| format.has("dir_index")), called, |(_, format)| {
+    let cells = formats.iter().enumerate().filter(|(at, _)| chosen(*at) == Some(2) || all());
+    all_of(cells.filter(|(_, format)| format.has("dir_index")), called, |(_, format)| {
         let sample = kit::wide(3000);
         let (_, image) = lay(format, &sample, 0);
         check_directories(format, &sample, &image);
@@ -484,8 +502,8 @@ fn what_others_change_stays_clean_and_the_same() {
     }
     let formats = every();
     let contents = ["kinds", "wide", "attributes", "deep", "holes"];
-    let chosen = formats.iter().enumerate().filter(|(at, _)| all() || (at / 3 + at) % 3 == 0);
-    all_of(chosen, called, |(at, format)| {
+    let cells = formats.iter().enumerate().filter(|(at, _)| chosen(*at) == Some(at / 9 % 2) || all());
+    all_of(cells, called, |(at, format)| {
         let name = contents[at / 3 % contents.len()];
         let name = if format.has("ext_attr") { name } else { "kinds" };
         let sample = make(name)(format);
@@ -505,7 +523,10 @@ fn what_others_change_stays_clean_and_the_same() {
         changed("grown", "resize2fs", &[], &[&larger]);
         changed("grown by gigabytes", "resize2fs", &[], &[&much_larger]);
         changed("shrunk", "resize2fs", &["-M"], &[]);
-        changed("with another UUID", "tune2fs", &["-U", "random"], &[]);
+        // tune2fs 1.47.0 forgets the checksums of the orphan file, which depend on the UUID without metadata_csum_seed.
+        if !format.has("orphan_file") || format.has("metadata_csum_seed") {
+            changed("with another UUID", "tune2fs", &["-U", "random"], &[]);
+        }
         let said = changed("its directories optimised", "e2fsck", &["-fyD"], &[]);
         let words = ["Pass ", "e2fsck 1.", text(&image)];
         let other = said.lines().find(|line| {
