@@ -254,12 +254,11 @@ impl<'a> Census<'a> {
 
     fn blocks_of_data(&self, data: &Data) -> Result<u64, String> {
         let (format, size) = (&self.format, data.size());
-        let most = match format.has(Feature::EXTENTS) {
-            true => MAX_FILE_BLOCKS,
-            false => indirect::most_blocks(format.pointers_per_block()).min(MAX_FILE_BLOCKS),
-        };
+        let most = most_blocks(format);
         if size > most * format.block() {
-            return Err(format!("a file of {size} bytes: at most {}", most * format.block()));
+            let huge =
+                if format.has(Feature::HUGE_FILE) { "" } else { "less than 2 TiB without huge_file, " };
+            return Err(format!("a file of {size} bytes: {huge}at most {}", most * format.block()));
         }
         if size > MAX_SIZE_WITHOUT_LARGE_FILE && !format.has(Feature::LARGE_FILE) {
             return Err(format!("a file of {size} bytes: less than 2 GiB without large_file"));
@@ -286,6 +285,26 @@ impl<'a> Census<'a> {
 pub(super) fn block_runs<'a>(format: &Format, data: &'a Data) -> impl Iterator<Item = Range<u32>> + use<'a> {
     let block = format.block();
     data.runs().map(move |run| (run.start / block) as u32..run.end.div_ceil(block) as u32)
+}
+
+/// Most blocks of a file, holes counted: beyond, the kernel reads nothing (`ext4_max_size`, `ext4_max_bitmap_size`).
+fn most_blocks(format: &Format) -> u64 {
+    let counted = match format.has(Feature::HUGE_FILE) {
+        true => MAX_FILE_BLOCKS,
+        false => MAX_SECTORS_WITHOUT_HUGE_FILE / (format.block() / 512),
+    };
+    if format.has(Feature::EXTENTS) {
+        return counted.min(MAX_FILE_BLOCKS);
+    }
+    let listed = u64::from(format.pointers_per_block());
+    let all = indirect::most_blocks(format.pointers_per_block());
+    let nodes = 3 + 2 * listed + listed * listed;
+    if all + nodes <= counted || format.has(Feature::HUGE_FILE) {
+        return all.min(MAX_FILE_BLOCKS);
+    }
+    // What maps the blocks counts, too.
+    let triple = counted - 12 - listed - listed * listed;
+    counted - (3 + listed + triple.div_ceil(listed) + triple.div_ceil(listed * listed))
 }
 
 /// The type bits of an entry.
