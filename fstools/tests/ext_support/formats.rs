@@ -66,7 +66,9 @@ impl Format {
 
     /// The longest file in bytes: of the kernel's `ext4_max_size` and `ext4_max_bitmap_size`.
     pub fn longest(&self) -> u64 {
-        let by_map = if self.has("extent") { ((1 << 32) - 1) * self.block } else { self.longest_by_map() };
+        let counted = if self.has("huge_file") { u64::MAX } else { u64::from(u32::MAX) / (self.block / 512) };
+        let extents = ((1 << 32) - 1).min(counted) * self.block;
+        let by_map = if self.has("extent") { extents } else { self.longest_by_map() };
         if self.has("large_file") { by_map } else { by_map.min((1 << 31) - 1) }
     }
 
