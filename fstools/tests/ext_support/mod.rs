@@ -410,7 +410,11 @@ fn read(source: &Source, contents: &dyn Contents, buffer: &mut [u8]) {
 pub fn have(test: &str, program: &str) -> bool {
     let found = tool(program).is_some();
     if !found {
-        let package = if program.contains("fs") { "e2fsprogs" } else { "mount" };
+        let package = match program {
+            "grub-fstest" => "grub-common",
+            _ if program.contains("fs") => "e2fsprogs",
+            _ => "mount",
+        };
         let line = skip(test, &format!("{program} missing (package {package})"));
         assert!(std::env::var_os("DISKWRIGHT_STRICT").is_none_or(|value| value != "1"), "{line}");
     }
