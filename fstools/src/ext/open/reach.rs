@@ -85,7 +85,8 @@ impl Walk<'_> {
     ) {
         let inode = &self.inodes[at];
         let (mut names, mut entries) = (Vec::new(), Vec::new());
-        let mut dots = Dots { ino: inode.ino, parent, seen: 0 };
+        let file_type = if self.volume.incompat(incompat::FILETYPE) { 2 } else { 0 };
+        let mut dots = Dots { ino: inode.ino, parent, file_type, seen: 0 };
         let directory = Directory { volume: self.volume, inode, contested: &self.contested };
         directory.read(self.claims, self.report, |at, entry, of, report| {
             if dots.take(at, &entry, of, report) {
@@ -250,6 +251,8 @@ impl Walk<'_> {
 struct Dots {
     ino: u32,
     parent: u32,
+    /// Type of a directory where entries have types.
+    file_type: u8,
     /// How many of the two were met.
     seen: u32,
 }
@@ -275,8 +278,8 @@ impl Dots {
             let found = format!("inode {}", entry.ino);
             report.mismatch(of, at, format_args!("inode {ino}: {}", escaped(entry.name)), found);
         }
-        if !matches!(entry.file_type, 0 | 2) {
-            report.value(of, at + 7, "type 2 of a directory", entry.file_type);
+        if entry.file_type != 0 && entry.file_type != self.file_type {
+            report.value(of, at + 7, format_args!("type {} of a directory", self.file_type), entry.file_type);
         }
         true
     }
