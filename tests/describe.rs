@@ -95,7 +95,7 @@ fn what_is_not_supported_is_named() {
         (
             GOOD,
             r#"<bootloader name="grub2"/><oemconfig><oem-resize>false</oem-resize></oemconfig>"#,
-            "d.xml:4:13: error: name=\"grub2\" is not supported yet: GRUB\n  supported: name=\"systemd_boot\", name=\"custom\"",
+            "d.xml:4:13: error: bootloader name=\"grub2\" is not supported yet: GRUB\n  supported: name=\"systemd_boot\", name=\"custom\"",
         ),
         (
             GOOD,
@@ -255,7 +255,7 @@ fn partitions_are_checked() {
         ),
         (
             "name=\"aa\" size=\"5\" filesystem=\"xfs\"",
-            "d.xml:5:43: error: filesystem=\"xfs\" is not supported yet\n  \
+            "d.xml:5:43: error: partition filesystem=\"xfs\" is not supported yet\n  \
           supported: filesystem=\"ext2\", filesystem=\"ext3\", filesystem=\"ext4\", filesystem=\"fat32\", filesystem=\"fat16\"",
         ),
         (
@@ -321,7 +321,7 @@ fn the_top_of_a_description_is_checked() {
         ),
         (
             &format!("<image schemaversion=\"8.5\" name=\"t\">{}", ABOUT.replace("system", "boot")),
-            "d.xml:1:50: error: type=\"boot\" is not \
+            "d.xml:1:50: error: description type=\"boot\" is not \
           supported yet: descriptions of custom initrds\n  supported: type=\"system\"",
         ),
     ];

@@ -177,6 +177,9 @@ pub(super) struct Create {
     /// Which part of the description.
     #[command(flatten)]
     pub(super) selection: Selection,
+    /// What is changed in it.
+    #[command(flatten)]
+    pub(super) changes: Changes,
     /// What replaces its values.
     #[command(flatten)]
     pub(super) shape: Shape,
@@ -196,6 +199,9 @@ pub(super) struct Build {
     /// Which part of the description.
     #[command(flatten)]
     pub(super) selection: Selection,
+    /// What is changed in it.
+    #[command(flatten)]
+    pub(super) changes: Changes,
     /// What replaces its values.
     #[command(flatten)]
     pub(super) shape: Shape,
@@ -218,9 +224,109 @@ pub(super) struct Plan {
     /// Which part of the description.
     #[command(flatten)]
     pub(super) selection: Selection,
+    /// What is changed in it.
+    #[command(flatten)]
+    pub(super) changes: Changes,
     /// What replaces its values.
     #[command(flatten)]
     pub(super) shape: Shape,
+}
+
+/// What is changed in a description before it is read, in KIWI's words.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Changes of the description")]
+pub(super) struct Changes {
+    /// Set an attribute of the selected type; may be repeated
+    #[arg(long, value_name = "ATTRIBUTE=VALUE")]
+    pub(super) set_type_attr: Vec<String>,
+    /// Set the release version
+    #[arg(long, value_name = "VERSION")]
+    pub(super) set_release_version: Option<String>,
+    /// Take none of the description's repositories
+    #[arg(long)]
+    pub(super) ignore_repos: bool,
+    /// Take of the description's repositories only those that are for the image alone
+    #[arg(long)]
+    pub(super) ignore_repos_used_for_build: bool,
+    /// A repository in the place of the first one
+    #[arg(long, value_name = "SOURCE,TYPE,ALIAS,...")]
+    pub(super) set_repo: Option<String>,
+    /// Its credentials
+    #[arg(long, value_name = "USER:PASSWORD")]
+    pub(super) set_repo_credentials: Option<String>,
+    /// One more repository: source, type, alias, priority, imageinclude, package_gpgcheck, {key;key}, components,
+    /// distribution, repo_gpgcheck, sourcetype; may be repeated
+    #[arg(long, value_name = "SOURCE,TYPE,ALIAS,...")]
+    pub(super) add_repo: Vec<String>,
+    /// Credentials of the repositories that are added, in their order
+    #[arg(long, value_name = "USER:PASSWORD")]
+    pub(super) add_repo_credentials: Vec<String>,
+    /// One more package; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(super) add_package: Vec<String>,
+    /// One more package of the first phase; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(super) add_bootstrap_package: Vec<String>,
+    /// A package to take away; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(super) delete_package: Vec<String>,
+    /// One more certificate of an authority; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca_cert: Vec<String>,
+    /// Whose trust store: suse, redhat, debian, archlinux
+    #[arg(long, value_name = "NAME")]
+    pub(super) ca_target_distribution: Option<String>,
+    /// The base container, where the type has one
+    #[arg(long, value_name = "URI")]
+    pub(super) set_container_derived_from: Option<String>,
+    /// The container's tag, where it has one
+    #[arg(long, value_name = "NAME")]
+    pub(super) set_container_tag: Option<String>,
+    /// A label of the container; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(super) add_container_label: Vec<String>,
+}
+
+impl Changes {
+    /// As the room of descriptions takes them.
+    pub(super) fn overrides(&self) -> crate::describe::kiwi::Overrides {
+        let Changes {
+            set_type_attr,
+            set_release_version,
+            ignore_repos,
+            ignore_repos_used_for_build,
+            set_repo,
+            set_repo_credentials,
+            add_repo,
+            add_repo_credentials,
+            add_package,
+            add_bootstrap_package,
+            delete_package,
+            ca_cert,
+            ca_target_distribution,
+            set_container_derived_from,
+            set_container_tag,
+            add_container_label,
+        } = self.clone();
+        crate::describe::kiwi::Overrides {
+            set_type_attr,
+            set_release_version,
+            ignore_repos,
+            ignore_repos_used_for_build,
+            set_repo,
+            set_repo_credentials,
+            add_repo,
+            add_repo_credentials,
+            add_package,
+            add_bootstrap_package,
+            delete_package,
+            ca_cert,
+            ca_target_distribution,
+            set_container_derived_from,
+            set_container_tag,
+            add_container_label,
+        }
+    }
 }
 
 /// `diskwright info`
@@ -234,7 +340,7 @@ pub(super) struct Info {
     #[arg(required = true, value_name = "DESCRIPTION")]
     pub(super) descriptions: Vec<PathBuf>,
     /// Say what would be refused: of many descriptions, and of all those below a directory that is none itself
-    #[arg(long, conflicts_with_all = ["profile", "image_type", "size", "fs", "format", "label", "esp_size", "cmdline", "no_boot"])]
+    #[arg(long, conflicts_with_all = ["profile", "image_type", "size", "fs", "format", "label", "esp_size", "cmdline", "no_boot", "set_type_attr", "set_release_version", "ignore_repos", "ignore_repos_used_for_build", "set_repo", "set_repo_credentials", "add_repo", "add_repo_credentials", "add_package", "add_bootstrap_package", "delete_package", "ca_cert", "ca_target_distribution", "set_container_derived_from", "set_container_tag", "add_container_label"])]
     pub(super) support: bool,
     /// Add what a package manager would install besides (not yet: needs a solver)
     #[arg(long)]
@@ -245,6 +351,9 @@ pub(super) struct Info {
     /// What replaces its values.
     #[command(flatten)]
     pub(super) shape: Shape,
+    /// What is changed in it.
+    #[command(flatten)]
+    pub(super) changes: Changes,
 }
 
 /// How results are written.

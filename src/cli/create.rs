@@ -1,6 +1,6 @@
 //! `diskwright create` and `diskwright build`.
 
-use super::args::{Build, Create, Selection, Shape, Writing};
+use super::args::{Build, Changes, Create, Selection, Shape, Writing};
 use super::fail::{Code, Failure};
 use super::plan::{layout_text, warn};
 use super::say::{Voice, size};
@@ -8,7 +8,7 @@ use super::setting::Setting;
 use super::timing::Clock;
 use super::tree::{origin, read, surveying, system_of};
 use crate::build::{self, BuildError, Report, Request, Stage, identity};
-use crate::describe::kiwi::{Description, load};
+use crate::describe::kiwi::{Description, load_with};
 use crate::emit;
 use crate::model::{Arch, Image, System};
 use crate::plan::plan as plan_of;
@@ -38,11 +38,11 @@ pub(super) fn create(
     voice: Voice,
 ) -> Result<Option<Outcome>, Failure> {
     let mut clock = Clock::start(setting.timings);
-    let Create { description, root, record, output, selection, shape, writing } = args;
+    let Create { description, root, record, output, selection, changes, shape, writing } = args;
     let origin = origin(&root, record.as_deref());
     let (wanted, survey, place) = match description {
         Some(path) => {
-            let (_, resolved) = described(&path, &selection, &shape, Task::Create, voice)?;
+            let (_, resolved) = described(&path, &selection, &changes, &shape, Task::Create, voice)?;
             clock.stage("describe");
             let survey = read(&origin, shape.owner, setting, Some(existing(&output)))?;
             (Wanted::described(resolved), survey, Place { directory: output, file: None, largest })
@@ -69,8 +69,8 @@ pub(super) fn build(
     voice: Voice,
 ) -> Result<Option<Outcome>, Failure> {
     let mut clock = Clock::start(setting.timings);
-    let Build { description, output, selection, shape, writing } = args;
-    let (description, resolved) = described(&description, &selection, &shape, Task::Build, voice)?;
+    let Build { description, output, selection, changes, shape, writing } = args;
+    let (description, resolved) = described(&description, &selection, &changes, &shape, Task::Build, voice)?;
     let prepared = prepare(&description, &resolved).map_err(|error| voice.unprepared(error))?;
     clock.stage("describe");
     let survey = root::survey(&prepared, &surveying(shape.owner, setting, Some(existing(&output))))?;
@@ -148,12 +148,14 @@ fn existing(path: &Path) -> &Path {
 pub(super) fn described(
     path: &Path,
     selection: &Selection,
+    changes: &Changes,
     shape: &Shape,
     task: Task,
     voice: Voice,
 ) -> Result<(Description, Resolved), Failure> {
-    let description = load(path, selection.kiwi_file.as_deref()).map_err(|error| voice.load_error(error))?;
     let choice = choice(selection, shape, OsStr::new(""))?;
+    let loaded = load_with(path, selection.kiwi_file.as_deref(), &choice, &changes.overrides());
+    let description = loaded.map_err(|error| voice.load_error(error))?;
     let resolved = resolve(&description.model, &choice).map_err(|error| voice.resolve_error(error))?;
     voice.warnings(&resolved.warnings);
     match hooks(&description, &resolved, task) {

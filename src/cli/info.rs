@@ -4,7 +4,7 @@ use super::args;
 use super::create::choice;
 use super::fail::{Code, Failure};
 use super::say::{Voice, table};
-use crate::describe::kiwi::{find, load};
+use crate::describe::kiwi::{find, load, load_with};
 use crate::report::{
     Blocker, DescriptionSupport, Info, Missing, Origin, Section, Support, Totals, Verdict, info as info_of,
     support as support_of,
@@ -33,8 +33,9 @@ pub(super) fn info(args: &args::Info, voice: Voice) -> Result<(), Failure> {
         let message = format!("info takes one description, and {} are given", args.descriptions.len());
         return Err(Failure::new(Code::Usage, message).hint("--support takes many"));
     };
-    let description =
-        load(path, args.selection.kiwi_file.as_deref()).map_err(|error| voice.load_error(error))?;
+    let overrides = args.changes.overrides();
+    let loaded = load_with(path, args.selection.kiwi_file.as_deref(), &choice, &overrides);
+    let description = loaded.map_err(|error| voice.load_error(error))?;
     let info = info_of(&description.model, &choice).map_err(|error| voice.resolve_error(error))?;
     voice.result(&info, &info_text(&info))
 }

@@ -25,9 +25,9 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
     };
     survey.iter().flat_map(|survey| &survey.notes).for_each(|note| voice.note(note));
     let wanted = match (&args.description, &survey) {
-        (Some(path), _) => {
-            Wanted::described(described(path, &args.selection, &args.shape, Task::Create, voice)?.1)
-        }
+        (Some(path), _) => Wanted::described(
+            described(path, &args.selection, &args.changes, &args.shape, Task::Create, voice)?.1,
+        ),
         (None, Some(survey)) => {
             let image = undescribed(survey, Path::new("disk.raw"), &args.shape)?;
             Wanted { image, resolved: None }

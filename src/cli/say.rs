@@ -124,6 +124,7 @@ impl Voice {
         match error {
             LoadError::Io(error) => error.into(),
             LoadError::Refused(diagnostics) => self.refused(&diagnostics),
+            LoadError::Choice(error) => self.resolve_error(error),
             other => Failure::new(Code::Refused, other.to_string()),
         }
     }

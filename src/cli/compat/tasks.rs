@@ -1,6 +1,6 @@
 //! `system build`, `system create`, `system boxbuild`: what diskwright does for them.
 
-use super::super::args::{Build, Create, Selection, Shape, Writing};
+use super::super::args::{Build, Changes, Create, Selection, Shape, Writing};
 use super::super::create::{self, Outcome};
 use super::super::fail::{Code, Failure};
 use super::super::say::Voice;
@@ -23,6 +23,7 @@ pub(super) fn build(task: Task<'_>) -> Result<(), Failure> {
         description: path(call, "description"),
         output: target.clone(),
         selection: selection(call, voice)?,
+        changes: Changes::default(),
         shape: shape(call, &task.options.making.shape, voice)?,
         writing: Writing { force: writing.force || call.has("allow-existing-root"), ..writing },
     };
@@ -51,6 +52,7 @@ pub(super) fn create(task: Task<'_>) -> Result<(), Failure> {
         record: task.options.making.record.clone(),
         output: target.clone(),
         selection: Selection { kiwi_file: None, ..selection(call, voice)? },
+        changes: Changes::default(),
         shape: shape(call, &task.options.making.shape, voice)?,
         // As in KIWI: the last call counts.
         writing: Writing { force: true, ..task.options.making.writing },

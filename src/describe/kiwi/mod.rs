@@ -13,6 +13,7 @@ mod element;
 mod find;
 mod json;
 mod lower;
+mod overrides;
 mod partitions;
 mod read;
 pub mod runtime;
@@ -27,6 +28,7 @@ mod yaml;
 
 pub use document::Include;
 pub use find::find;
+pub use overrides::Overrides;
 pub use schema::{NEWER, Row, State, rows};
 
 pub(crate) use partitions::mkfs_options;
@@ -34,7 +36,8 @@ pub(crate) use types::label_options;
 pub(crate) use volumes::least as least_volume;
 
 use super::Diagnostics;
-use crate::model::Model;
+use crate::model::{Arch, Model};
+use crate::resolve::{Choice, ResolveError, select};
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -67,6 +70,8 @@ pub enum LoadError {
     },
     /// It is no description.
     Refused(Diagnostics),
+    /// What is to be changed in it is not there, or no change.
+    Choice(ResolveError),
 }
 
 impl fmt::Display for LoadError {
@@ -81,6 +86,7 @@ impl fmt::Display for LoadError {
                 write!(f, "{}: {len} bytes: a description has at most {LARGEST}", file.display())
             }
             LoadError::Refused(diagnostics) => diagnostics.fmt(f),
+            LoadError::Choice(error) => error.fmt(f),
         }
     }
 }
@@ -99,6 +105,16 @@ pub struct Description {
 /// Reads the description in a directory (or a file, which then is the description): `kiwi_file` if named, else
 /// `config.xml`, else `image/config.xml`, else the first `*.kiwi` in sorted order (KIWI's `load_xml_description`).
 pub fn load(path: &Path, kiwi_file: Option<&str>) -> Result<Description, LoadError> {
+    load_with(path, kiwi_file, &Choice::new(Arch::X86_64), &Overrides::default())
+}
+
+/// The same with changes to what `choice` selects.
+pub fn load_with(
+    path: &Path,
+    kiwi_file: Option<&str>,
+    choice: &Choice,
+    overrides: &Overrides,
+) -> Result<Description, LoadError> {
     let file = choose(path, kiwi_file)?;
     let directory = match (file == path, path.parent()) {
         (true, Some(parent)) if parent.as_os_str().is_empty() => PathBuf::from("."),
@@ -107,7 +123,22 @@ pub fn load(path: &Path, kiwi_file: Option<&str>) -> Result<Description, LoadErr
     };
     let bytes = bytes_of(&file)?;
     let include = |path: &Path| bytes_of(path).map_err(std::io::Error::other);
-    let model = parse_with(&file.display().to_string(), bytes, &include).map_err(LoadError::Refused)?;
+    let name = file.display().to_string();
+    let mut document =
+        document::read(&name, bytes, &include).map_err(|list| LoadError::Refused(Diagnostics::new(list)))?;
+    let mut model = lower::model(&document.root, document.problems.clone());
+    if !overrides.is_empty() {
+        let selection = select(&model, choice).map_err(LoadError::Choice)?;
+        let target = overrides::Target {
+            profiles: &selection.profiles,
+            machine: selection.machine,
+            kind: selection.kind,
+        };
+        overrides
+            .apply(&mut document.root, &model, &target)
+            .map_err(|refusal| LoadError::Choice(ResolveError::Choice(refusal)))?;
+        model = lower::model(&document.root, document.problems);
+    }
     Ok(Description { model, directory })
 }
 

@@ -167,7 +167,7 @@ impl Reader {
             let what = format!("attribute {} of {}", attribute.name, node.tag());
             let part = format!("{}@{}", node.name, attribute.name);
             if self.state(state, &what, &part, &attribute.span, value) {
-                self.value_state(&part, attribute, known, state);
+                self.value_state(node, attribute, known, state);
             }
         }
     }
@@ -175,7 +175,7 @@ impl Reader {
     /// Where some values are supported and others are not.
     fn value_state(
         &mut self,
-        part: &str,
+        node: &Element,
         attribute: &Attribute,
         known: &'static schema::Attribute,
         outer: State,
@@ -183,12 +183,13 @@ impl Reader {
         let Attribute { name, value, span, .. } = attribute;
         let State::Refused(feature) = known.value.state(value.trim(), outer) else { return };
         let why = if feature.is_empty() { String::new() } else { format!(": {feature}") };
-        let message = format!("{name}=\"{}\" is not supported yet{why}", short(value.trim()));
+        let of = if node.name == "type" { String::new() } else { format!("{} ", node.name) };
+        let message = format!("{of}{name}=\"{}\" is not supported yet{why}", short(value.trim()));
         let words = known.value.words(outer).into_iter();
         let used = words.filter(|(word, _)| known.value.state(word, outer).name() != "refused");
         let used: Vec<String> = used.map(|(word, _)| format!("{name}=\"{word}\"")).collect();
         let hint = format!("supported: {}", used.join(", "));
-        let lack = Lack::new(format!("{part}={}", short(value.trim())), feature);
+        let lack = Lack::new(format!("{}@{name}={}", node.name, short(value.trim())), feature);
         self.push(|| span.error("unsupported", message).hint(hint).lack(lack));
     }
 
