@@ -43,7 +43,7 @@ pub struct Diagnostic {
     /// What to change.
     pub hint: Option<String>,
     /// What is not supported yet, where nothing else is wrong.
-    pub lack: Option<Lack>,
+    pub lack: Option<Box<Lack>>,
     /// The file: what the span points into.
     pub source: Arc<SourceText>,
 }
@@ -143,7 +143,7 @@ impl fmt::Display for Span {
 impl Diagnostic {
     /// The same because something is not supported yet.
     pub fn lack(self, lack: Lack) -> Diagnostic {
-        Diagnostic { lack: Some(lack), ..self }
+        Diagnostic { lack: Some(Box::new(lack)), ..self }
     }
 
     /// The same with advice.

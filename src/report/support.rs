@@ -253,7 +253,7 @@ fn scripts_in(description: &Description, image: &ImageSupport, task: Task) -> Ve
 
 fn missing(diagnostic: &Diagnostic) -> Option<Missing> {
     let at = format!("{}:{}", diagnostic.source.file, diagnostic.line);
-    diagnostic.lack.clone().map(|lack| Missing { lack, at })
+    diagnostic.lack.as_deref().map(|lack| Missing { lack: lack.clone(), at })
 }
 
 /// Errors: what is not supported, and what is wrong.

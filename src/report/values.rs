@@ -51,7 +51,7 @@ fn general(selection: &Selection<'_>, rows: &[Row]) -> Vec<Value> {
             .iter()
             .flat_map(|section| section.settings.iter().map(move |setting| (setting, &section.scope)));
         let mut said = all.filter(|(setting, _)| setting.value.0 == name);
-        let counts = if LAST.contains(&name) { said.last() } else { said.next() };
+        let counts = if LAST.contains(&name) { said.next_back() } else { said.next() };
         let (value, from) = match counts {
             Some((setting, scope)) => (setting.value.1.clone(), Origin::of(&setting.span, scope)),
             None => (selection.package_manager().to_owned(), Origin::Default),
