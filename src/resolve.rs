@@ -1,6 +1,6 @@
 //! Profiles, defaults, architecture, command line: Model to one closed Image.
 
-pub mod info;
+mod defaults;
 mod select;
 
 pub use select::{Selection, select};

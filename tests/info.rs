@@ -19,7 +19,7 @@ const DESCRIPTION: &str = r#"<image schemaversion="8.5" name="demo">
 <users><user name="root" password="geheim" groups="root"/></users>
 <users profiles="Big"><user name="root" password="x" groups="wheel,root"/></users>
 <repository alias="base" imageonly="true"><source path="obs://base"/></repository>
-<repository alias="more" password="geheim" username="u"><source path="obs://more"><signing key="file:///k"/></source></repository>
+<repository alias="more" password="geheim" username="u"><source path="obs://u:geheim@more/a?geheim"><signing key="file:///k"/></source></repository>
 <packages type="bootstrap"><package name="filesystem"/></packages>
 <packages type="image"><package name="b"/><package name="a"/><package name="s" arch="s390x"/></packages>
 <packages type="oem" profiles="Big"><package name="kernel"/></packages>
@@ -37,9 +37,21 @@ fn json(at: &Path, arguments: &[&str]) -> Value {
     serde_json::from_str(&diskwright(all).ends(0).stdout).unwrap()
 }
 
+/// Where something is from: an option, or `default`, or the line with the profiles.
+fn from(one: &Value) -> String {
+    let from = &one["from"];
+    let profiles = from["profiles"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let line = from["line"].to_string();
+    match from["kind"].as_str().unwrap() {
+        "command-line" => from["option"].as_str().unwrap().to_owned(),
+        "description" => [line.as_str()].into_iter().chain(profiles).collect::<Vec<_>>().join(" "),
+        other => other.to_owned(),
+    }
+}
+
 /// Names with where they came from: `NAME FROM`.
 fn named(value: &Value) -> Vec<String> {
-    let one = |one: &Value| format!("{} {}", one["name"].as_str().unwrap(), one["from"].as_str().unwrap());
+    let one = |one: &Value| format!("{} {}", one["name"].as_str().unwrap(), from(one));
     value.as_array().into_iter().flatten().map(one).collect()
 }
 
@@ -47,59 +59,157 @@ fn named(value: &Value) -> Vec<String> {
 fn everything_that_is_selected_is_shown_with_its_place() {
     let directory = description();
     let run = diskwright(["info", directory.path().to_str().unwrap(), "--profile", "Big"]).ends(0);
-    let expected = r#"value                                     from
-name                       demo           config.xml:1
-displayname                demo           default
-version                    1.2            config.xml:4
-packagemanager             dnf5           config.xml:4
-type image                 oem            config.xml:5
-type filesystem            ext4           config.xml:5
-type firmware              uefi           config.xml:5
-type bootloader@name       custom         config.xml:5
-type oemconfig/oem-resize  false          config.xml:6
-type initrd_system         dracut         default
-type bootloader@timeout    10             default
-type devicepersistency     by-uuid        default
-type rootfs_label          ROOT           default
-type eficsm                true           default
-type efipartsize           20             default
-type disk_start_sector     2048           default
-type target_blocksize      512            default
-type oemconfig/oem-swap    false          default
+    let expected = r#"demo 1.2 for x86_64, type oem, profiles Big
+file: DIR/config.xml
 
-   profile             from
-*  Big      a big one  config.xml:3
+profile  selected  imported  requires  machines  description  from
+Big      yes       -         -         -         a big one    config.xml:3
 
-   type    from
-*  oem     config.xml:5
-   docker  config.xml:8
+type    selected  default  machines  from
+oem     yes       yes      -         config.xml:5
+docker  -         -        -         config.xml:8
 
-bootstrap packages  from
-dnf5                default
-filesystem          config.xml:13
+name                       value                         from
+image@name                 demo                          config.xml:1
+image@displayname          demo                          default
+packagemanager             dnf5                          config.xml:4  recorded
+version                    1.2                           config.xml:4
+type@image                 oem                           config.xml:5
+type@filesystem            ext4                          config.xml:5
+type@firmware              uefi                          config.xml:5
+type/bootloader@name       custom                        config.xml:5
+type/oemconfig/oem-resize  false                         config.xml:6
+type@initrd_system         dracut                        default
+type/bootloader@timeout    10                            default
+type@devicepersistency     by-uuid                       default
+type@rootfs_label          ROOT                          default
+type@eficsm                true                          default
+type@efipartsize           20                            default
+type@disk_start_sector     2048                          default
+type@target_blocksize      512                           default
+type/oemconfig/oem-swap    false                         default  recorded
+type@fsmountoptions        defaults                      default
+type@efiparttable          gpt                           default  recorded
+type@apply_dps_codes       true                          default
+type@kernelcmdline                                       default
+type@format                raw                           default
+type/size                  content + max(256 MiB, 20 %)  default
 
-image packages  from
-a               config.xml:14
-b               config.xml:14
-kernel          config.xml:15 (profile Big)
+partition   MiB  file system  mounted at  clones
+data       1024  ext4         /srv        -
 
-repository                                                   from
-obs://base  alias=base imageonly=true                        config.xml:11
-obs://more  alias=more password=(a secret) username=u        config.xml:12
+packages: bootstrap  from
+dnf5                 default
+filesystem           config.xml:13
 
-user  groups      from
-root  root,wheel  config.xml:9
+packages: image      from
+a                    config.xml:14
+b                    config.xml:14
 
-partition   MiB  file system  mounted at
-data       1024  ext4         /srv
+packages: oem        from
+kernel               config.xml:15 (profile Big)
 
-an image can be made of it
+repository                                      keys       credentials  from
+obs://base           alias=base, imageonly=true -          -            config.xml:11
+obs://***@more/a?*** alias=more                 file:///k  yes          config.xml:12
+
+user  groups               from
+root  root, wheel  -       config.xml:9
+
+An image can be made of it.
 "#;
     let squeezed = |text: &str| -> Vec<String> {
         text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
     };
-    assert_eq!(squeezed(&run.stdout), squeezed(expected), "\n{}", run.stdout);
-    assert!(!run.stdout.contains("geheim"), "secrets stay secret");
+    let found = run.stdout.replace(directory.path().to_str().unwrap(), "DIR");
+    assert_eq!(squeezed(&found), squeezed(expected), "\n{found}");
+}
+
+/// No password, and nothing that stands for one, in any form of any output.
+#[test]
+fn secrets_are_not_shown() {
+    let directory = description();
+    let at = directory.path();
+    let xml = DESCRIPTION.replace("firmware=\"uefi\"", "firmware=\"uefi\" luks=\"geheim\"");
+    write(at.join("config.xml"), xml);
+    let at = at.to_str().unwrap();
+    for arguments in [
+        &["info", at][..],
+        &["info", at, "--json"],
+        &["info", at, "--add-repo", "http://u:geheim@y", "--add-repo-credentials", "u:geheim"],
+        &["info", at, "--json", "--add-repo", "http://y?geheim", "--add-repo-credentials", "u:geheim"],
+        &["info", at, "--support"],
+        &["info", at, "--support", "--json"],
+    ] {
+        let run = diskwright(arguments).ends(0);
+        assert!(
+            !run.stdout.contains("geheim") && !run.stderr.contains("geheim"),
+            "{arguments:?}\n{}",
+            run.stdout
+        );
+    }
+}
+
+#[test]
+fn what_the_command_line_says_is_from_there() {
+    let directory = description();
+    let options =
+        "--fs ext3 --label SYS --esp-size 40M --cmdline ro --format qcow2 --format raw --no-boot --size 4G";
+    let info = json(directory.path(), &options.split(' ').collect::<Vec<_>>());
+    let value = |name: &str| {
+        let found = info["values"].as_array().unwrap().iter().find(|one| one["name"] == name);
+        found.map(|one| format!("{} {}", one["value"].as_str().unwrap(), from(one))).unwrap_or_default()
+    };
+    for (name, expected) in [
+        ("type@filesystem", "ext3 --fs"),
+        ("type@rootfs_label", "SYS --label"),
+        ("type@efipartsize", "40 MiB --esp-size"),
+        ("type@kernelcmdline", "ro --cmdline"),
+        ("type@format", "qcow2, raw --format"),
+        ("type/bootloader@name", "custom --no-boot"),
+        ("type/size", "4 GiB --size"),
+        ("version", "1.2 4"),
+    ] {
+        assert_eq!(value(name), expected, "{name}");
+    }
+    let refused = diskwright(["info", directory.path().to_str().unwrap(), "--resolve-package-list"]).ends(1);
+    assert!(refused.stderr.contains("--resolve-package-list needs a solver"), "{}", refused.stderr);
+}
+
+#[test]
+fn types_behind_profiles_are_shown_and_the_default_is_marked() {
+    let directory = tempfile::tempdir().unwrap();
+    let xml = DESCRIPTION
+        .replace("<type image=\"docker\">", "<type image=\"docker\" primary=\"true\">")
+        .replace("</profiles>", "<profile name=\"Old\" description=\"o\" import=\"true\"><requires profile=\"Big\" arch=\"s390x\"/></profile></profiles>")
+        .replace("<users>", "<preferences profiles=\"Old\" arch=\"aarch64\"><type image=\"tbz\"/></preferences><users>");
+    write(directory.path().join("config.xml"), xml);
+    let info = json(directory.path(), &["--type", "oem"]);
+    let types: Vec<String> = info["types"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            format!(
+                "{} {} {} {} {}",
+                one["image"],
+                one["available"],
+                one["default"],
+                one["selected"],
+                from(one)
+            )
+        })
+        .collect();
+    assert_eq!(
+        types,
+        ["\"oem\" true false true 5", "\"docker\" true true false 8", "\"tbz\" false false false 9 Old"]
+    );
+    let old = &info["profiles"][1];
+    assert_eq!((old["import"].as_bool(), old["selected"].as_bool()), (Some(true), Some(true)));
+    assert_eq!(old["requires"][0]["profile"], "Big");
+    assert_eq!(old["requires"][0]["arch"][0], "s390x");
+    assert_eq!(json(directory.path(), &[])["type"], "docker");
+    assert!(!json(directory.path(), &[])["refused"].as_array().unwrap().is_empty());
 }
 
 #[test]
@@ -108,33 +218,34 @@ fn kiwis_options_change_the_description() {
     let at = directory.path();
     let value = |arguments: &[&str], name: &str| -> String {
         let info = json(at, arguments);
-        let values = info["values"].as_array().unwrap().clone();
-        let found = values.into_iter().find(|one| one["name"] == name);
-        found
-            .map(|one| format!("{} {}", one["value"].as_str().unwrap(), one["from"].as_str().unwrap()))
-            .unwrap_or_default()
+        let found = info["values"].as_array().unwrap().iter().find(|one| one["name"] == name);
+        found.map(|one| format!("{} {}", one["value"].as_str().unwrap(), from(one))).unwrap_or_default()
     };
-    assert_eq!(value(&["--set-type-attr", "rootfs_label=SYS"], "type rootfs_label"), "SYS --set-type-attr");
-    assert_eq!(value(&["--set-type-attr", "filesystem=xfs"], "type filesystem"), "xfs --set-type-attr");
+    assert_eq!(value(&["--set-type-attr", "rootfs_label=SYS"], "type@rootfs_label"), "SYS --set-type-attr");
+    assert_eq!(value(&["--set-type-attr", "filesystem=xfs"], "type@filesystem"), "xfs --set-type-attr");
     assert_eq!(value(&["--set-release-version", "42"], "release-version"), "42 --set-release-version");
     assert_eq!(
-        value(&["--type", "docker", "--set-container-tag", "new"], "type containerconfig@tag"),
+        value(&["--type", "docker", "--set-container-tag", "new"], "type/containerconfig@tag"),
         "new --set-container-tag"
     );
     assert_eq!(
         value(
             &["--type", "docker", "--add-container-label", "a=b"],
-            "type containerconfig/labels/label@value"
+            "type/containerconfig/labels/label@value"
         ),
         "b --add-container-label"
     );
-    let packages = |arguments: &[&str], what: &str| named(&json(at, arguments)["packages"][what]);
-    assert!(packages(&["--add-package", "x"], "image packages").contains(&"x --add-package".to_owned()));
+    let packages = |arguments: &[&str], what: &str| {
+        let info = json(at, arguments);
+        let section = info["packages"].as_array().unwrap().iter().find(|one| one["type"] == what);
+        section.map(|one| named(&one["items"])).unwrap_or_default()
+    };
+    assert!(packages(&["--add-package", "x"], "image").contains(&"x --add-package".to_owned()));
     assert!(
-        packages(&["--add-bootstrap-package", "x"], "bootstrap packages")
+        packages(&["--add-bootstrap-package", "x"], "bootstrap")
             .contains(&"x --add-bootstrap-package".to_owned())
     );
-    assert_eq!(packages(&["--delete-package", "x"], "uninstall packages"), ["x --delete-package"]);
+    assert_eq!(packages(&["--delete-package", "x"], "uninstall"), ["x --delete-package"]);
     let sources = |arguments: &[&str]| -> Vec<String> {
         let info = json(at, arguments);
         let all = info["repositories"].as_array().unwrap().clone();
@@ -142,23 +253,26 @@ fn kiwis_options_change_the_description() {
             .map(|one| {
                 format!(
                     "{} {} {}",
-                    one["source"].as_str().unwrap(),
+                    one["path"].as_str().unwrap(),
                     one["attributes"]["alias"].as_str().unwrap_or("-"),
                     one["keys"].as_array().unwrap().len()
                 )
             })
             .collect()
     };
-    assert_eq!(sources(&[]), ["obs://base base 0", "obs://more more 1"]);
+    assert_eq!(sources(&[]), ["obs://base base 0", "obs://***@more/a?*** more 1"]);
     assert_eq!(sources(&["--ignore-repos"]), Vec::<String>::new());
     assert_eq!(sources(&["--ignore-repos-used-for-build"]), ["obs://base base 0"]);
-    assert_eq!(sources(&["--set-repo", "dir:///x,rpm-md,new"]), ["dir:///x new 0", "obs://more more 1"]);
+    assert_eq!(
+        sources(&["--set-repo", "dir:///x,rpm-md,new"]),
+        ["dir:///x new 0", "obs://***@more/a?*** more 1"]
+    );
     assert_eq!(
         sources(&[
             "--add-repo",
             "http://y,apt-deb,y,5,true,false,{file:///a;file:///b},main contrib,stable,true,baseurl"
         ]),
-        ["obs://base base 0", "obs://more more 1", "http://y y 2"]
+        ["obs://base base 0", "obs://***@more/a?*** more 1", "http://y y 2"]
     );
     assert_eq!(
         sources(&["--ignore-repos", "--add-repo", "http://y", "--add-repo-credentials", "u:p"]),
@@ -210,20 +324,52 @@ fn support_says_what_blocks_how_many() {
     let run = diskwright(["info", "--support", paths[0], paths[1], paths[2]]).ends(0);
     let text =
         paths.iter().zip(["A", "B", "C"]).fold(run.stdout, |text, (path, name)| text.replace(path, name));
-    assert_eq!(
-        text,
-        "A: 2 images, create 1, build 0: image=\"docker\"; element packages needs a package manager; element repository needs a \
-         package manager; element users needs accounts in the tree\n\
-         B: 1 images, create 1, build 1\n\
-         C: 0 images, create 0, build 0: C/config.xml:1:1: error: the root node was opened but never closed\n\
-         \n3 descriptions: all images of 1 could be created, of 1 built; what blocks how many:\n\n1  element packages needs a \
-         package manager\n1  element repository needs a package manager\n1  element users needs accounts in the tree\n1  \
-         image=\"docker\"\n"
-    );
-    let run = diskwright(["info", "--json", "--support", paths[0], paths[1]]).ends(0);
+    let expected = r#"A: 2 of 4 images; refused: type@image=docker (containers)
+B: supported, 2 images
+C: wrong: C/config.xml:1:1: error: the root node was opened but never closed
+
+3 descriptions: 1 supported, 1 partly, 1 wrong; 4 of 6 images can be made
+"#;
+    assert!(text.starts_with(expected), "{text}");
+    let rows: Vec<String> =
+        text.lines().skip(5).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let expected = r#"
+descriptions images alone what blocks them
+1 2 2 type@image=docker containers
+
+descriptions images alone what only build lacks
+1 4 0 packages a package manager
+1 4 0 repository a package manager
+1 4 0 users accounts in the tree"#;
+    assert_eq!(rows, expected.lines().collect::<Vec<_>>(), "{text}");
+    let run = diskwright(["info", "--json", "--support", paths[0], paths[1], "/nowhere"]).ends(0);
     let json: Value = serde_json::from_str(&run.stdout).unwrap();
-    assert_eq!(json["total"]["image=\"docker\""], 1);
-    assert_eq!(json["descriptions"][1]["build"], 1);
+    assert_eq!(json["schema"], 1);
+    assert_eq!(json["totals"]["refused"][0]["part"], "type@image=docker");
+    assert_eq!(json["totals"]["verdicts"]["unreadable"], 1);
+    assert_eq!(json["descriptions"][0]["images"].as_array().unwrap().len(), 4);
+    assert_eq!(json["descriptions"][0]["refused"][0]["at"], format!("{}/config.xml:8", paths[0]));
+    assert_eq!(json["descriptions"][1]["verdict"], "supported");
+}
+
+#[test]
+fn descriptions_are_found_below_a_directory() {
+    let at = tempfile::tempdir().unwrap();
+    for name in ["b/config.xml", "a/deep/image/config.xml", "c/my.kiwi", "c/below/config.xml"] {
+        write(at.path().join(name), DESCRIPTION);
+    }
+    write(at.path().join("d/notes.txt"), "no description");
+    let run = diskwright(["info", "--support", "--json", at.path().to_str().unwrap()]).ends(0);
+    let json: Value = serde_json::from_str(&run.stdout).unwrap();
+    let paths = json["descriptions"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap());
+    let found: Vec<String> =
+        paths.map(|path| Path::new(path).strip_prefix(at.path()).unwrap().display().to_string()).collect();
+    // What holds a description is one, whatever lies below it.
+    assert_eq!(found, ["a/deep", "b", "c"]);
+    // A hook beside a description is refused as `create` refuses it.
+    write(at.path().join("b/disk.sh"), "");
+    let run = diskwright(["info", "--support", at.path().join("b").to_str().unwrap()]).ends(0);
+    assert!(run.stdout.contains("disk.sh (a hook script)"), "{}", run.stdout);
 }
 
 #[test]

@@ -66,12 +66,16 @@ fn info_text(info: &Info) -> String {
     let mut text = format!("{}{version} for {}{kind}{profiles}\nfile: {}\n", info.name, info.arch, info.file);
     profiles_text(&mut text, info);
     types_text(&mut text, info);
-    let rows = info.values.iter().map(|one| {
+    // Partitions and volumes have tables of their own.
+    let tables = ["type/partitions/", "type/systemdisk/volume"];
+    let values = info.values.iter().filter(|one| !tables.iter().any(|start| one.name.starts_with(start)));
+    let rows = values.map(|one| {
         let state = one.state.filter(|state| *state != "used").unwrap_or("").to_owned();
         vec![one.name.clone(), one.value.clone(), place(&one.from, info), state]
     });
     let head = [("name", false), ("value", false), ("from", false), ("", false)];
     part(&mut text, &head, rows.collect());
+    disk_text(&mut text, info);
     info.packages.iter().for_each(|section| section_text(&mut text, section, info));
     let rows = info.repositories.iter().map(|one| {
         let credentials = if one.credentials { "yes" } else { "-" }.to_owned();
@@ -88,8 +92,11 @@ fn info_text(info: &Info) -> String {
     for warning in &info.warnings {
         let _ = writeln!(text, "\n{warning}");
     }
-    if !info.refused.is_empty() {
-        let _ = write!(text, "\nNo image can be made of this today:\n{}\n", info.refused.join("\n"));
+    match info.refused.as_slice() {
+        [] => text += "\nAn image can be made of it.\n",
+        refused => {
+            let _ = write!(text, "\nNo image can be made of it today:\n{}\n", refused.join("\n"));
+        }
     }
     text
 }
@@ -135,6 +142,28 @@ fn profiles_text(text: &mut String, info: &Info) {
         ("from", false),
     ];
     part(text, &head, rows.collect());
+}
+
+fn disk_text(text: &mut String, info: &Info) {
+    let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let rows = info.partitions.iter().map(|one| {
+        let copies = if one.clone == 0 { "-".to_owned() } else { one.clone.to_string() };
+        vec![one.name.clone(), one.mbsize.clone(), dash(&one.filesystem), dash(&one.mountpoint), copies]
+    });
+    let head = [
+        ("partition", false),
+        ("MiB", true),
+        ("file system", false),
+        ("mounted at", false),
+        ("clones", true),
+    ];
+    part(text, &head, rows.collect());
+    let rows = info.volumes.iter().map(|one| {
+        let size = one.size.clone().unwrap_or_else(|| "all that is left".to_owned());
+        vec![one.name.clone(), size, one.realpath.clone()]
+    });
+    let title = format!("volume ({})", info.volume_manager.unwrap_or("none"));
+    part(text, &[(&title, false), ("size", false), ("path", false)], rows.collect());
 }
 
 fn types_text(text: &mut String, info: &Info) {

@@ -6,7 +6,8 @@
 use super::values::values;
 use crate::describe::{Diagnostics, Severity, Span};
 use crate::model::{
-    Arch, Item, Model, PackageItem, Packages, Phase, Preferences, Profile, Repository, Scope,
+    Arch, DescribedPartition, Item, Model, PackageItem, Packages, Phase, Preferences, Profile, Repository,
+    Scope, SystemVolume, Type, User,
 };
 use crate::resolve::{Choice, ResolveError, Selection, resolve, select};
 use serde::Serialize;
@@ -38,6 +39,12 @@ pub struct Info {
     pub types: Vec<TypeInfo>,
     /// Settings of `preferences`, and what the selected type says and leaves to defaults.
     pub values: Vec<Value>,
+    /// Partitions that the selected type names, in order.
+    pub partitions: Vec<DescribedPartition>,
+    /// What volumes are made with: `lvm` or `btrfs`.
+    pub volume_manager: Option<&'static str>,
+    /// Volumes of the selected type, in order; those too that KIWI adds.
+    pub volumes: Vec<SystemVolume>,
     /// Packages, archives and files that are selected, by section.
     pub packages: Vec<Section>,
     /// Repositories that are selected, in order.
@@ -129,7 +136,7 @@ pub enum Origin {
     /// The command line.
     CommandLine {
         /// The option.
-        option: &'static str,
+        option: String,
     },
 }
 
@@ -196,6 +203,10 @@ pub struct UserInfo {
 impl Origin {
     /// A place in the description, in a section of this scope.
     pub(super) fn of(span: &Span, scope: &Scope) -> Origin {
+        // An option that changes a description is a source of its own.
+        if span.source.file.starts_with("--") {
+            return Origin::CommandLine { option: span.source.file.clone() };
+        }
         let (line, _) = span.position();
         Origin::Description { file: span.source.file.clone(), line, profiles: scope.profiles.clone() }
     }
@@ -239,6 +250,9 @@ pub fn info(model: &Model, choice: &Choice) -> Result<Info, ResolveError> {
         profiles: model.profiles.iter().map(|profile| self::profile(profile, &selection)).collect(),
         types: types(&selection, choice),
         values: values(&selection, choice),
+        partitions: selection.kind.map(|kind| kind.partitions.clone()).unwrap_or_default(),
+        volume_manager: selection.volume_manager(),
+        volumes: selection.volumes(),
         packages: packages(&selection),
         repositories: selection.repositories().into_iter().map(repository).collect(),
         users: users(&selection),
@@ -273,7 +287,7 @@ fn types(selection: &Selection<'_>, choice: &Choice) -> Vec<TypeInfo> {
         .preferences
         .iter()
         .flat_map(|section| section.types.iter().map(move |kind| (section, kind)));
-    let one = |(section, kind): (&Preferences, &crate::model::Type)| TypeInfo {
+    let one = |(section, kind): (&Preferences, &Type)| TypeInfo {
         image: kind.image.clone(),
         available: section.scope.applies(&selection.profiles, selection.machine),
         default: default.is_some_and(|default| default.span == kind.span),
@@ -398,7 +412,7 @@ pub(super) fn without_secrets(location: &str) -> (String, bool) {
 }
 
 fn users(selection: &Selection<'_>) -> Vec<UserInfo> {
-    let one = |user: crate::model::User| UserInfo {
+    let one = |user: User| UserInfo {
         from: Origin::of(&user.name.span, &user.scope),
         name: user.name.value,
         groups: user.groups,

@@ -2,8 +2,8 @@
 
 use super::info::{Origin, Value};
 use crate::describe::kiwi::{Row, rows};
-use crate::model::{Arch, Kind, Rule, Type};
-use crate::resolve::{Choice, ESP_MIB, Selection};
+use crate::model::{Kind, Rule, Scope, Size, Type};
+use crate::resolve::{Choice, Selection};
 use std::collections::BTreeSet;
 
 /// Attributes whose value opens something.
@@ -12,20 +12,11 @@ const SECRET: [&str; 1] = ["luks"];
 /// What is shown in the place of a secret.
 const HIDDEN: &str = "***";
 
-/// A value that an image has even where nothing is said.
-struct Known {
-    /// As facts of a type are named.
-    path: &'static str,
-    /// The option that replaces it, and its value.
-    option: Option<(&'static str, String)>,
-    /// What counts where nothing is said; `None`: nothing does.
-    default: Option<String>,
-}
-
 /// Settings of `preferences`, then those of the selected type.
 pub(super) fn values(selection: &Selection<'_>, choice: &Choice) -> Vec<Value> {
     let rows = rows();
-    let mut values = general(selection, &rows);
+    let mut values = of_image(selection, &rows);
+    values.extend(general(selection, &rows));
     if let Some(kind) = selection.kind {
         values.extend(of_type(selection, kind, choice, &rows));
     }
@@ -62,30 +53,49 @@ fn general(selection: &Selection<'_>, rows: &[Row]) -> Vec<Value> {
     names.into_iter().map(one).collect()
 }
 
+/// What the whole description is called.
+fn of_image(selection: &Selection<'_>, rows: &[Row]) -> Vec<Value> {
+    let model = selection.model;
+    let said = Origin::of(&model.span, &Scope::default());
+    let value = |name: &str, value: &str, from: Origin| Value {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        state: state(rows, name, value),
+        from,
+    };
+    let display = match &model.displayname {
+        Some(name) => value("image@displayname", name, said.clone()),
+        None => value("image@displayname", &model.name, Origin::Default),
+    };
+    vec![value("image@name", &model.name, said), display]
+}
+
 fn of_type(selection: &Selection<'_>, kind: &Type, choice: &Choice, rows: &[Row]) -> Vec<Value> {
     let section = selection.preferences.iter().find(|one| one.types.iter().any(|it| it.span == kind.span));
     let scope = section.map(|one| one.scope.clone()).unwrap_or_default();
-    let known = known(kind, choice);
-    let option = |path: &str| known.iter().find(|one| one.path == path).and_then(|one| one.option.clone());
+    let options = options(kind, choice);
+    let option = |path: &str| options.iter().find(|(known, ..)| *known == path);
     let mut values: Vec<Value> = Vec::new();
+    let mut add = |path: &str, value: &str, from: Origin| match option(path) {
+        Some((_, option, value)) => {
+            let from = Origin::CommandLine { option: (*option).to_owned() };
+            values.push(of_path(rows, path, value.clone(), from));
+        }
+        None => values.push(of_path(rows, path, value.to_owned(), from)),
+    };
     for fact in &kind.facts {
         let (path, said) = (&fact.value.0, &fact.value.1);
-        let hidden = SECRET.contains(&path.as_str());
-        let said = if hidden { HIDDEN.to_owned() } else { said.clone() };
-        let (value, from) = match option(path) {
-            Some((option, value)) => (value, Origin::CommandLine { option }),
-            None => (said, Origin::of(&fact.span, &scope)),
-        };
-        values.push(of_path(rows, path, value, from));
+        let shown = if SECRET.contains(&path.as_str()) { HIDDEN } else { said };
+        add(path, shown, Origin::of(&fact.span, &scope));
     }
-    let unsaid = |one: &&Known| kind.fact(one.path).is_none();
-    for one in known.iter().filter(unsaid) {
-        let found = match (&one.option, &one.default) {
-            (Some((option, value)), _) => Some((value.clone(), Origin::CommandLine { option })),
-            (None, Some(value)) => Some((value.clone(), Origin::Default)),
-            (None, None) => None,
-        };
-        values.extend(found.map(|(value, from)| of_path(rows, one.path, value, from)));
+    let unsaid = |path: &str| kind.fact(path).is_none();
+    let defaults = defaults(selection, kind);
+    for (path, value) in defaults.iter().filter(|(path, _)| unsaid(path)) {
+        add(path, value, Origin::Default);
+    }
+    let known = |path: &str| defaults.iter().any(|(other, _)| *other == path);
+    for (path, _, value) in options.iter().filter(|(path, ..)| unsaid(path) && !known(path)) {
+        add(path, value, Origin::Default);
     }
     values
 }
@@ -99,50 +109,39 @@ fn of_path(rows: &[Row], path: &str, value: String, from: Origin) -> Value {
     Value { name, value, state, from }
 }
 
-/// What the images have that can be made here; KIWI's defaults but for sizes.
-fn known(kind: &Type, choice: &Choice) -> Vec<Known> {
-    let known = |path, option: Option<(&'static str, String)>, default: Option<&str>| Known {
-        path,
-        option,
-        default: default.map(str::to_owned),
-    };
-    let size = choice.size.map(|size| ("--size", Rule::from(size).to_string()));
-    let filesystem = choice.filesystem.clone().map(|name| ("--fs", name));
-    let label = choice.label.clone().map(|label| ("--label", label));
-    let room = Rule::ROOMY.to_string();
-    if kind.image != "oem" {
-        let bare = matches!(kind.kind, Some(Kind::Filesystem { .. }));
-        let all = vec![
-            known("image", filesystem, None),
-            known("rootfs_label", label, None),
-            known("size", size, Some(&room)),
+/// Options of the command line that take the place of what a type says: its path, the option, the value.
+fn options(kind: &Type, choice: &Choice) -> Vec<(&'static str, &'static str, String)> {
+    let root = if kind.image == "oem" { "filesystem" } else { "image" };
+    let formats = Some(choice.formats.join(", ")).filter(|formats| !formats.is_empty());
+    let size = |size: Option<Size>| size.map(|size| Rule::from(size).to_string());
+    let all = [
+        (root, "--fs", choice.filesystem.clone()),
+        ("rootfs_label", "--label", choice.label.clone()),
+        ("efipartsize", "--esp-size", size(choice.esp_size)),
+        ("kernelcmdline", "--cmdline", choice.command_line.clone()),
+        ("format", "--format", formats),
+        ("bootloader@name", "--no-boot", choice.no_boot.then(|| "custom".to_owned())),
+        ("size", "--size", size(choice.size)),
+    ];
+    all.into_iter().filter_map(|(path, option, value)| value.map(|value| (path, option, value))).collect()
+}
+
+/// What counts where a type says nothing: KIWI's defaults, and those of the images that are made here.
+fn defaults(selection: &Selection<'_>, kind: &Type) -> Vec<(&'static str, String)> {
+    let mut defaults: Vec<(&'static str, String)> =
+        selection.defaults().into_iter().map(|(path, value)| (path, value.to_owned())).collect();
+    if kind.image == "oem" {
+        let more = [
+            ("fsmountoptions", "defaults"),
+            ("efiparttable", "gpt"),
+            ("apply_dps_codes", "true"),
+            ("kernelcmdline", ""),
+            ("format", "raw"),
         ];
-        return if bare { all } else { Vec::new() };
+        defaults.extend(more.map(|(path, value)| (path, value.to_owned())));
     }
-    let formats = Some(("--format", choice.formats.join(", "))).filter(|_| !choice.formats.is_empty());
-    let loader = choice.no_boot.then(|| ("--no-boot", "custom".to_owned()));
-    let esp = choice.esp_size.map(|size| ("--esp-size", Rule::from(size).to_string()));
-    let esp_default = ESP_MIB.to_string();
-    let command_line = choice.command_line.clone().map(|line| ("--cmdline", line));
-    let firmware = if matches!(choice.arch, Arch::X86_64 | Arch::Ix86) { "bios" } else { "efi" };
-    vec![
-        known("filesystem", filesystem, None),
-        known("rootfs_label", label, Some("ROOT")),
-        known("fsmountoptions", None, Some("defaults")),
-        known("firmware", None, Some(firmware)),
-        known("efiparttable", None, Some("gpt")),
-        known("efipartsize", esp, Some(&esp_default)),
-        known("eficsm", None, Some("true")),
-        known("target_blocksize", None, Some("512")),
-        known("disk_start_sector", None, Some("2048")),
-        known("devicepersistency", None, Some("by-uuid")),
-        known("apply_dps_codes", None, Some("true")),
-        known("kernelcmdline", command_line, Some("")),
-        known("format", formats, Some("raw")),
-        known("initrd_system", None, Some("dracut")),
-        known("bootloader@name", loader, Some("grub2")),
-        known("bootloader@timeout", None, Some("10")),
-        known("oemconfig/oem-resize", None, Some("true")),
-        known("size", size, Some(&room)),
-    ]
+    if kind.image == "oem" || matches!(kind.kind, Some(Kind::Filesystem { .. })) {
+        defaults.push(("size", Rule::ROOMY.to_string()));
+    }
+    defaults
 }
