@@ -1,5 +1,6 @@
 //! Profiles, defaults, architecture, command line: Model to one closed Image.
 
+pub mod checks;
 mod defaults;
 mod select;
 
@@ -42,6 +43,8 @@ pub struct Choice {
     pub command_line: Option<String>,
     /// `--no-boot`: no loader is installed.
     pub no_boot: bool,
+    /// KIWI's names of runtime checks that are switched off.
+    pub disabled_checks: Vec<String>,
 }
 
 impl Choice {
@@ -58,6 +61,7 @@ impl Choice {
             label: None,
             command_line: None,
             no_boot: false,
+            disabled_checks: Vec::new(),
         }
     }
 }
@@ -132,11 +136,14 @@ const KIWI_HOOKS: [&str; 4] =
 
 /// One image of a description.
 pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError> {
-    let Selection { profiles, preferences, kind: chosen, problems: selecting, .. } = select(model, choice)?;
+    let selection = select(model, choice)?;
+    let (checked, unprepared) = checks::run(&selection, &choice.disabled_checks);
+    let Selection { profiles, preferences, kind: chosen, problems: selecting, .. } = selection;
     let arch = choice.arch.machine();
     let mut problems = model.problems.clone();
     problems.extend(preferences.iter().flat_map(|one| one.problems.iter().cloned()));
     problems.extend(selecting);
+    problems.extend(checked);
     let version = preferences.iter().find_map(|one| one.version.clone());
     if version.is_none() {
         let message = "no version in the preferences that are selected";
@@ -169,7 +176,7 @@ pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError>
         system: None,
     };
     let needs = model.needs.iter().filter(|need| need.scope.applies(&profiles, arch));
-    let needs = needs.map(|need| need.problem.clone()).collect();
+    let needs = needs.map(|need| need.problem.clone()).chain(unprepared).collect();
     let spans = chosen.map(|chosen| chosen.spans.clone()).unwrap_or_default();
     Ok(Resolved { image, profiles, warnings: diagnostics, spans, needs })
 }

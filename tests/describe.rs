@@ -254,7 +254,7 @@ fn partitions_are_checked() {
           be: /boot/efi/: the EFI system partition is mounted there",
         ),
         (
-            "name=\"aa\" size=\"5\" filesystem=\"xfs\"",
+            "name=\"aa\" size=\"5\" filesystem=\"xfs\" mountpoint=\"/a\"",
             "d.xml:5:43: error: partition filesystem=\"xfs\" is not supported yet\n  \
           supported: filesystem=\"ext2\", filesystem=\"ext3\", filesystem=\"ext4\", filesystem=\"fat32\", filesystem=\"fat16\"",
         ),
@@ -408,6 +408,7 @@ fn every_code_is_explained() {
     let mut text = String::new();
     let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     sources(&source.join("describe"), &mut text);
+    sources(&source.join("resolve"), &mut text);
     text += &std::fs::read_to_string(source.join("resolve.rs")).expect("a source");
     let mut used: Vec<String> = Vec::new();
     for call in ["error(", "error_with(", "warning(", "not_here(", "unknown("] {
@@ -502,8 +503,8 @@ fn profiles_types_and_machines_choose() {
     };
     let cases = [
         (&[][..], None, Arch::X86_64, "bare Bare 0"),
-        (&["Disk"], None, Arch::X86_64, "disk Disk+Common 1"),
-        (&["Disk"], Some("vmx"), Arch::X86_64, "disk Disk+Common 1"),
+        (&["Disk"], None, Arch::X86_64, "disk Disk+Common 2"),
+        (&["Disk"], Some("vmx"), Arch::X86_64, "disk Disk+Common 2"),
         (
             &["Disk"],
             Some("docker"),
@@ -514,7 +515,7 @@ fn profiles_types_and_machines_choose() {
         (&["Nix"], None, Arch::X86_64, "image: --profile: no such profile on x86_64: Nix"),
         (&["Arm"], None, Arch::X86_64, "image: --profile: no such profile on x86_64: Arm"),
         (&["Arm"], None, Arch::Aarch64, "d.xml:15:35: error: image=\"iso\" is not supported yet: live media"),
-        (&["Disk", "Bare"], None, Arch::X86_64, "disk Disk+Common+Bare 1"),
+        (&["Disk", "Bare"], None, Arch::X86_64, "disk Disk+Common+Bare 2"),
     ];
     for (profiles, kind, arch, expected) in cases {
         assert_eq!(chosen(profiles, kind, arch), expected, "{profiles:?} {kind:?} {arch}");

@@ -16,7 +16,7 @@ const XML: &str = r#"<image schemaversion="8.5" name="t" displayname="A t">
 <size unit="G">4</size>
 <oemconfig><oem-resize>false</oem-resize></oemconfig>
 <partitions>
-<partition name="data" size="100" filesystem="ext4"/>
+<partition name="data" size="100" filesystem="ext4" mountpoint="/srv"/>
 <partition name="raw" size="10"/>
 </partitions>
 </type>
@@ -47,6 +47,7 @@ const YAML: &str = r##"image:
           - "@name": data
             "@size": 100
             "@filesystem": *fs
+            "@mountpoint": /srv
           - {"@name": raw, "@size": 10}
 "##;
 
@@ -59,7 +60,7 @@ const JSON: &str = r##"{"image": {"@schemaversion": "8.5", "@name": "t", "@displ
     "size": {"@unit": "G", "#text": 4},
     "oemconfig": {"oem-resize": false},
     "partitions": {"partition": [
-      {"@name": "data", "@size": "100", "@filesystem": "ext4"},
+      {"@name": "data", "@size": "100", "@filesystem": "ext4", "@mountpoint": "/srv"},
       {"@name": "raw", "@size": 10}]}}}}}
 "##;
 
@@ -86,6 +87,7 @@ oemconfig = {oem-resize = false}
 "@name" = "data"
 "@size" = 100
 "@filesystem" = "ext4"
+"@mountpoint" = "/srv"
 [[image.preferences.type.partitions.partition]]
 "@name" = "raw"
 "@size" = 10

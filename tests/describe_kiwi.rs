@@ -8,6 +8,7 @@ use diskwright::describe::kiwi::{Description, LoadError, load};
 use diskwright::describe::{Diagnostic, Severity};
 use diskwright::model::{Arch, Item, Phase};
 use diskwright::report::info;
+use diskwright::resolve::checks::{CHECKS, failing};
 use diskwright::resolve::{Choice, ResolveError, Selection, select};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -54,6 +55,11 @@ fn choices(description: &Description) -> Vec<(Vec<String>, Option<String>)> {
     types.extend(model.preferences.iter().flat_map(|one| &one.types).map(|one| Some(one.image.clone())));
     types.dedup();
     profiles.iter().flat_map(|one| types.iter().map(|kind| (one.clone(), kind.clone()))).collect()
+}
+
+/// Names of checks, but of the one that asks whether a directory of the host is there.
+fn checks() -> impl Iterator<Item = &'static str> {
+    CHECKS.iter().map(|check| check.name).filter(|name| *name != "check_boot_description_exists")
 }
 
 /// Ours in the words of the oracle.
@@ -114,6 +120,7 @@ fn ours(selection: &Selection<'_>) -> Value {
         "kernelcmdline": text("kernelcmdline"),
         "format": text("format"),
         "mbytes": size.map(|size| if kind.text("size@unit") == Some("G") { size * 1024 } else { size }),
+        "checks": failing(selection).into_iter().filter(|name| checks().any(|one| one == *name)).collect::<Vec<&str>>(),
         "locale": selection.settings("locale").first().map(|one| one.value.split(',').map(str::to_owned).collect::<Vec<String>>()),
     })
 }
@@ -203,6 +210,7 @@ fn kiwi_selects_the_same() {
     descriptions(&corpus, &mut files);
     let loaded = files.iter().filter_map(|file| Some((file.clone(), load(file, None).ok()?)));
     let loaded: Vec<(PathBuf, Description)> = loaded.collect();
+    let checks: Vec<&str> = checks().collect();
     let mut cases = Vec::new();
     let mut results = Vec::new();
     for (file, description) in &loaded {
@@ -210,7 +218,7 @@ fn kiwi_selects_the_same() {
         for arch in [Arch::X86_64, Arch::Aarch64] {
             for (profiles, kind) in choices(description) {
                 cases.push(
-                    json!({"file": file, "profiles": profiles, "type": kind, "machine": arch.machine()}),
+                    json!({"file": file, "profiles": profiles, "type": kind, "machine": arch.machine(), "checks": checks}),
                 );
                 let choice = Choice { profiles, image_type: kind, ..Choice::new(arch) };
                 results.push(match select(&description.model, &choice) {
@@ -235,6 +243,7 @@ fn kiwi_selects_the_same() {
                 for (key, theirs) in theirs.as_object().expect("an object") {
                     let meant = DIFFERENT.iter().any(|(end, at, _)| file.ends_with(end) && at == key);
                     if ours[key] != *theirs && !meant {
+                        let case = json!([file, case["profiles"], case["type"], case["machine"]]);
                         different.push(format!("{case}\n  {key}: KIWI {theirs}\n  we {}", ours[key]));
                     }
                 }

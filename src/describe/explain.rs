@@ -10,6 +10,17 @@ pub const CODES: &[(&str, &str)] = &[
          (a size of nothing, two partitions at one mount point); they have this code, too.",
     ),
     (
+        "check",
+        "One of the checks that KIWI runs before it builds (its runtime checks) fails: no single attribute is wrong, but what \
+         is selected does not go together.\n\nThe name in brackets is that of the check in KIWI. Run `diskwright info` to see what is selected. A check can be switched off by its \
+         name in the runtime configuration (runtime_checks: disable).",
+    ),
+    (
+        "differs",
+        "The description is used, and diskwright does something else with it than KIWI does, because what KIWI does is a mistake \
+         there. The message says what happens here.",
+    ),
+    (
         "dropped",
         "An older schema version had this, and a later one dropped it. KIWI takes it away in silence. It has no effect.",
     ),
