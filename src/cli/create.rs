@@ -12,7 +12,7 @@ use crate::describe::kiwi::{Description, load_with};
 use crate::emit;
 use crate::model::{Arch, Image, System};
 use crate::plan::plan as plan_of;
-use crate::resolve::{Choice, Resolved, from_tree, resolve};
+use crate::resolve::{Choice, Resolved, from_tree, resolve, select};
 use crate::root::{self, Task, hooks, prepare};
 use crate::survey::Survey;
 use diskwright_formats::fault::Refusal;
@@ -28,6 +28,8 @@ pub(super) struct Outcome {
     pub(super) image: Image,
     /// The selected profiles of the description.
     pub(super) profiles: Vec<String>,
+    /// `bundle_format` of the selected type.
+    pub(super) bundle_format: Option<String>,
 }
 
 /// `diskwright create`; `None`: nothing was to be written. No image of more than `largest` bytes is made.
@@ -40,9 +42,12 @@ pub(super) fn create(
     let mut clock = Clock::start(setting.timings);
     let Create { description, root, record, output, selection, changes, shape, writing } = args;
     let origin = origin(&root, record.as_deref());
+    let mut bundle_format = None;
     let (wanted, survey, place) = match description {
         Some(path) => {
-            let (_, resolved) = described(&path, &selection, &changes, &shape, Task::Create, voice)?;
+            let (description, resolved) =
+                described(&path, &selection, &changes, &shape, Task::Create, voice)?;
+            bundle_format = self::bundle_format(&description, &choice(&selection, &shape, OsStr::new(""))?);
             clock.stage("describe");
             let survey = read(&origin, shape.owner, setting, Some(existing(&output)))?;
             (Wanted::described(resolved), survey, Place { directory: output, file: None, largest })
@@ -58,7 +63,8 @@ pub(super) fn create(
     };
     let wanted = wanted.used_by(system_of(&survey, shape.target.as_deref())?);
     clock.stage("survey");
-    make(wanted, survey, Place { largest, ..place }, writing, setting, voice, clock)
+    let made = make(wanted, survey, Place { largest, ..place }, writing, setting, voice, clock)?;
+    Ok(made.map(|made| Outcome { bundle_format, ..made }))
 }
 
 /// `diskwright build`; the same.
@@ -76,7 +82,17 @@ pub(super) fn build(
     let survey = root::survey(&prepared, &surveying(shape.owner, setting, Some(existing(&output))))?;
     let wanted = Wanted::described(resolved).used_by(system_of(&survey, shape.target.as_deref())?);
     clock.stage("survey");
-    make(wanted, survey, Place { directory: output, file: None, largest }, writing, setting, voice, clock)
+    let place = Place { directory: output, file: None, largest };
+    let made = make(wanted, survey, place, writing, setting, voice, clock)?;
+    let bundle_format = bundle_format(&description, &choice(&selection, &shape, OsStr::new(""))?);
+    Ok(made.map(|made| Outcome { bundle_format, ..made }))
+}
+
+/// `bundle_format` of the type that is selected.
+fn bundle_format(description: &Description, choice: &Choice) -> Option<String> {
+    let kind = select(&description.model, choice).ok()?.kind?;
+    let mut facts = kind.facts.iter().map(|fact| &fact.value);
+    facts.find(|(path, _)| path == "bundle_format").map(|(_, pattern)| pattern.clone())
 }
 
 /// An image, and the description that it is of.
@@ -280,7 +296,7 @@ fn make(
     clock.report();
     voice.result(&Made { schema: 1, report: &report, notes: &notes }, &text(&report))?;
     let profiles = wanted.resolved.map(|resolved| resolved.profiles).unwrap_or_default();
-    Ok(Some(Outcome { report, image: wanted.image, profiles }))
+    Ok(Some(Outcome { report, image: wanted.image, profiles, bundle_format: None }))
 }
 
 fn name(stage: Stage) -> &'static str {

@@ -102,8 +102,8 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "unknown-key",
-        "KIWI's runtime configuration file has no such section or key. KIWI ignores it without a word; so does diskwright, with \
-         this one.",
+        "KIWI reads no such section or key of a runtime configuration file; it ignores it without a word. Names are \
+         case-sensitive, and a key counts in its own section alone.",
     ),
     (
         "unquoted-number",

@@ -55,9 +55,13 @@ pub(super) fn run(words: &[OsString]) -> Result<(), Failure> {
         Asked::Help(path) => return say::print(&help::text(&path)),
         Asked::Call(call) => call,
     };
+    let (call, notes) = match call.rest {
+        Some(_) if call.verb.absent.is_none() => tasks::unboxed(call)?,
+        _ => (call, vec![]),
+    };
     let options = Options::of(&call)?;
     let voice = voice(&call, &options.common)?;
-    let done = surrounded(&call, options, voice);
+    let done = surrounded(&call, options, notes, voice);
     // Said here, since only this voice knows the log.
     done.map_err(|failure| {
         voice.failure(&failure);
@@ -68,8 +72,13 @@ pub(super) fn run(words: &[OsString]) -> Result<(), Failure> {
 /// The version of KIWI whose words these are.
 const KIWI: &str = "10.3.9";
 
-fn surrounded(call: &Call, mut options: Options, voice: Voice) -> Result<(), Failure> {
-    let mut notes = words::judge(call)?;
+fn surrounded(
+    call: &Call,
+    mut options: Options,
+    mut notes: Vec<String>,
+    voice: Voice,
+) -> Result<(), Failure> {
+    notes.extend(words::judge(call)?);
     notes.extend(environment(call, &mut options.common)?);
     if let Some(directory) = call.value("temp-dir") {
         options.common.work_dir.get_or_insert_with(|| PathBuf::from(directory));
@@ -81,7 +90,8 @@ fn surrounded(call: &Call, mut options: Options, voice: Voice) -> Result<(), Fai
     match (call.verb.service, call.verb.name) {
         ("system", "build") => tasks::build(task),
         ("system", "create") => tasks::create(task),
-        ("system", "boxbuild") => tasks::boxbuild(task),
+        ("system", "boxbuild") => tasks::list_boxes(&task),
+        ("image", "info") => tasks::info(&task),
         ("result", "list") => results::list(&task),
         ("result", "bundle") => results::bundle(&task),
         _ => unreachable!("every other command is refused by its row"),

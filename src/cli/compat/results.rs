@@ -20,16 +20,23 @@ pub(super) fn list(task: &Task<'_>) -> Result<(), Failure> {
     let results = load(&target)?;
     let mut text = "Result files:\n".to_owned();
     if let Some((pattern, _)) = &results.pattern {
-        let _ = writeln!(text, "--> bundle_format: {pattern}");
+        let _ = writeln!(text, "--> bundle_format: {}", shown(pattern));
     }
     for (key, file) in &results.files {
-        let _ = writeln!(text, "--> {key}: {}", file.filename);
+        let name = shown(&file.filename);
+        let _ = writeln!(text, "--> {}: {name}", shown(key));
         if !Path::new(&file.filename).exists() {
-            task.voice.note(&format!("note: no longer there: {}", file.filename));
+            task.voice.note(&format!("note: no longer there: {name}"));
         }
     }
     let value: serde_json::Value = serde_json::from_str(&results.to_json()).map_err(std::io::Error::other)?;
     task.voice.result(&value, &text)
+}
+
+/// Text of a file, safe for a terminal.
+fn shown(text: &str) -> String {
+    let one = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(one).collect()
 }
 
 #[derive(Serialize)]
@@ -169,11 +176,11 @@ fn items(
             if !here.exists() {
                 return Err(Failure::new(
                     Code::Refused,
-                    format!("{filename}: this result is no longer there"),
+                    format!("{}: this result is no longer there", shown(filename)),
                 )
                 .hint("make the results again, with system build or system create"));
             }
-            task.voice.note(&format!("note: {filename} is now {}", here.display()));
+            task.voice.note(&format!("note: {} is now {}", shown(filename), shown(&here.to_string_lossy())));
             source = here;
         }
         let name = part_of_name(&bundle_name(filename, facts, id, pattern), "bundle-format")?;

@@ -166,22 +166,12 @@ const ALL: &[&str] = &["image", "result", "system"];
 const REPO: &str = "source,type,alias,priority,...";
 const CREDENTIALS: &str = "user:pass_or_filename";
 
-const NO_PACKAGES: State = Absent {
-    why: "packages are not installed yet",
-    instead: "make the tree by other means, and then: system create --root TREE --target-dir DIR",
-};
-const NO_REPOSITORIES: State = Absent {
-    why: "repositories are not used yet",
-    instead: "take the option away: a tree that is an overlay needs none; or make the tree by other means",
-};
 const NO_CONTAINERS: State =
     Absent { why: "container images are not made yet", instead: "take the option away" };
-const NO_CERTIFICATES: State = Absent {
-    why: "certificates are not imported yet",
-    instead: "put the certificate and the updated trust store into the tree (the directory root beside the description)",
-};
-const NO_OVERRIDES: State =
-    Absent { why: "the description is not changed yet", instead: "write the value into the description" };
+const REPOSITORIES: &str = "Take none of the description's repositories";
+const REPOSITORY: &str = "One more repository; may be repeated";
+const REPOSITORY_USER: &str =
+    "User and password of a repository that is added, or a file with them, in their order";
 
 /// The options of `build` and `prepare`: what both have, and those of their own.
 macro_rules! build_options {
@@ -190,22 +180,22 @@ macro_rules! build_options {
             one("description", "directory", Used("Directory of the description")),
             $($own,)*
             flag("clear-cache", Noted("packages are not downloaded, so nothing is kept")),
-            flag("ignore-repos", NO_REPOSITORIES),
-            flag("ignore-repos-used-for-build", NO_REPOSITORIES),
-            one("set-repo", REPO, NO_REPOSITORIES),
-            one("set-repo-credentials", CREDENTIALS, NO_REPOSITORIES),
-            many("add-repo", REPO, NO_REPOSITORIES),
-            many("add-repo-credentials", CREDENTIALS, NO_REPOSITORIES),
-            many("add-package", "name", NO_PACKAGES),
-            many("add-bootstrap-package", "name", NO_PACKAGES),
-            many("ca-cert", "cert-file", NO_CERTIFICATES),
-            one("ca-target-distribution", "suse,redhat,debian,archlinux", NO_CERTIFICATES),
-            many("delete-package", "name", NO_PACKAGES),
+            flag("ignore-repos", Used(REPOSITORIES)),
+            flag("ignore-repos-used-for-build", Used("Take only those repositories that are for the image alone")),
+            one("set-repo", REPO, Used("A repository in the place of the first one")),
+            one("set-repo-credentials", CREDENTIALS, Used("Its user and password, or a file with them")),
+            many("add-repo", REPO, Used(REPOSITORY)),
+            many("add-repo-credentials", CREDENTIALS, Used(REPOSITORY_USER)),
+            many("add-package", "name", Used("One more package, which refuses the build as yet")),
+            many("add-bootstrap-package", "name", Used("One more package of the first phase, which refuses the build as yet")),
+            many("ca-cert", "cert-file", Used("One more certificate, which refuses the build as yet")),
+            one("ca-target-distribution", "suse,redhat,debian,archlinux", Used("Whose trust store has the certificates")),
+            many("delete-package", "name", Used("A package to take away, which refuses the build as yet")),
             one("set-container-derived-from", "uri", NO_CONTAINERS),
             one("set-container-tag", "name", NO_CONTAINERS),
             many("add-container-label", "label", NO_CONTAINERS),
-            many("set-type-attr", "attribute=value", NO_OVERRIDES),
-            one("set-release-version", "version", NO_OVERRIDES),
+            many("set-type-attr", "attribute=value", Used("Set an attribute of the selected type; may be repeated")),
+            one("set-release-version", "version", Noted("packages are not installed, and only their manager reads it")),
             many("signing-key", "key-file", Noted("packages are not installed, so no signature is checked")),
         ]
     };
@@ -278,17 +268,34 @@ const STACKBUILD: &[Row] = &[
 ];
 
 const INFO: &[Row] = &[
-    one("description", "directory", Command("the directory of the description")),
-    flag("resolve-package-list", Command("all packages with what they depend on")),
-    flag("list-profiles", Command("the profiles")),
-    flag("print-kiwi-env", Command("the variables of scripts")),
-    flag("ignore-repos", Command("without the description's repositories")),
-    many("add-repo", REPO, Command("one more repository")),
-    many("add-repo-credentials", CREDENTIALS, Command("its user and password")),
-    flag("print-xml", Command("the description as XML")),
-    flag("print-yaml", Command("the description as YAML")),
-    flag("print-toml", Command("the description as TOML")),
+    one("description", "directory", Used("Directory of the description")),
+    flag(
+        "resolve-package-list",
+        Absent {
+            why: "dependencies of packages are not resolved yet",
+            instead: "without it, the packages that the description names are shown",
+        },
+    ),
+    flag("list-profiles", Noted("the profiles are always shown")),
+    flag(
+        "print-kiwi-env",
+        Absent {
+            why: "the variables of scripts are not shown yet",
+            instead: "without it, the values that they are made of are shown, each with its place",
+        },
+    ),
+    flag("ignore-repos", Used(REPOSITORIES)),
+    many("add-repo", REPO, Used(REPOSITORY)),
+    many("add-repo-credentials", CREDENTIALS, Used(REPOSITORY_USER)),
+    flag("print-xml", NO_MARKUP),
+    flag("print-yaml", NO_MARKUP),
+    flag("print-toml", NO_MARKUP),
 ];
+
+const NO_MARKUP: State = Absent {
+    why: "descriptions are not written yet",
+    instead: "without it, everything that the description says is shown; --json for programs",
+};
 
 const RESIZE: &[Row] = &[
     one("target-dir", "directory", Command("where the results are")),
@@ -346,14 +353,10 @@ pub const VERBS: &[Verb] = &[
     Verb {
         service: "image",
         name: "info",
-        about: "Show what is in a description",
+        about: "Show what a description says and selects, and where each value came from",
         options: INFO,
         needs: &["description"],
         exclusive: &[&["print-xml", "print-yaml", "print-toml"]],
-        absent: Some((
-            "descriptions are not shown yet",
-            "`diskwright plan DESCRIPTION` shows what would be made of one",
-        )),
         ..PLAIN
     },
     Verb {

@@ -1,9 +1,10 @@
 //! `system build`, `system create`, `system boxbuild`: what diskwright does for them.
 
-use super::super::args::{Build, Changes, Create, Selection, Shape, Writing};
+use super::super::args::{Build, Changes, Create, Info, Selection, Shape, Writing};
 use super::super::create::{self, Outcome};
 use super::super::fail::{Code, Failure};
 use super::super::say::Voice;
+use super::words::Given;
 use super::{Call, Task, own_options, table, text, words};
 use crate::describe::kiwi::runtime::Runtime;
 use crate::emit::{self, Output};
@@ -11,7 +12,8 @@ use crate::model::{Arch, Image, Target};
 use crate::report::kiwi::{FACTS_FILE, Facts, RESULT_FILE, ResultFile, Results, image_key};
 use crate::survey::Surveyed;
 use diskwright_formats::layout::{Extent, Layout, What};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
 /// `system build`
@@ -23,7 +25,7 @@ pub(super) fn build(task: Task<'_>) -> Result<(), Failure> {
         description: path(call, "description"),
         output: target.clone(),
         selection: selection(call, voice)?,
-        changes: Changes::default(),
+        changes: changes(call, voice)?,
         shape: shape(call, &task.options.making.shape, voice)?,
         writing: Writing { force: writing.force || call.has("allow-existing-root"), ..writing },
     };
@@ -61,41 +63,51 @@ pub(super) fn create(task: Task<'_>) -> Result<(), Failure> {
     record(outcome, &target, &task)
 }
 
-/// `system boxbuild`: what stands behind `--`, built right here.
-pub(super) fn boxbuild(task: Task<'_>) -> Result<(), Failure> {
-    if task.call.has("list-boxes") {
-        task.voice.note("no boxes: none is needed, images are built right here without privileges");
-        return task.voice.result(&Vec::<String>::new(), "");
-    }
-    let build = table::verb("system", "build").expect("a row of the table");
-    let rest = task.call.rest.as_deref().unwrap_or_default();
-    let mut call = words::read_rest(rest, build, &own_options())?;
-    words::judge(&call)?.iter().for_each(|note| task.voice.note(&format!("note: {note}")));
-    let shape = super::Options::of(&call)?;
-    for given in &task.call.given {
-        let row = given.row;
-        if table::GLOBAL.iter().any(|(global, _)| global.long == row.long) {
-            if !row.repeats && call.has(row.long) {
-                let message = format!("--{} is there twice: in front of -- and behind it", row.long);
-                return Err(Failure::new(Code::Usage, message).hint("give it once, in front of `system`"));
-            }
-            call.given.push(given.clone());
-        }
-    }
-    let machine = ["x86_64", "aarch64"].into_iter().find(|name| task.call.has(name));
-    let mut options = shape;
-    if let Some(machine) = machine {
-        if let Some(other) = call.value("target-arch").filter(|other| *other != machine) {
-            let message = format!("--{machine} and --target-arch {}: which one?", other.display());
-            return Err(Failure::new(Code::Usage, message).hint("take one of them away"));
-        }
-        options.making.shape.arch.get_or_insert_with(|| machine.to_owned());
-    }
-    build_of(&task, &call, options)
+/// `image info`
+pub(super) fn info(task: &Task<'_>) -> Result<(), Failure> {
+    let (call, voice) = (task.call, task.voice);
+    let args = Info {
+        descriptions: vec![path(call, "description")],
+        support: false,
+        resolve_package_list: false,
+        shape: shape(call, &Shape::default(), voice)?,
+        selection: selection(call, voice)?,
+        changes: changes(call, voice)?,
+    };
+    super::super::info::info(&args, voice)
 }
 
-fn build_of(task: &Task<'_>, call: &Call, options: super::Options) -> Result<(), Failure> {
-    build(Task { call, options, runtime: task.runtime, setting: task.setting, voice: task.voice })
+/// `system boxbuild --list-boxes`
+pub(super) fn list_boxes(task: &Task<'_>) -> Result<(), Failure> {
+    task.voice.note("no boxes: none is needed, images are built right here without privileges");
+    task.voice.result(&Vec::<String>::new(), "")
+}
+
+/// The `system build` that a `system boxbuild` is without its box, and what to note about the box.
+pub(super) fn unboxed(boxed: Call) -> Result<(Call, Vec<String>), Failure> {
+    let notes = words::judge(&boxed)?;
+    let build = table::verb("system", "build").expect("a row of the table");
+    let mut call = words::read_rest(boxed.rest.as_deref().unwrap_or_default(), build, &own_options())?;
+    let machine = ["x86_64", "aarch64"].into_iter().find(|name| boxed.has(name)).map(OsString::from);
+    let (arch, _) =
+        table::GLOBAL.iter().find(|(row, _)| row.long == "target-arch").expect("a row of the table");
+    let machine = machine.map(|name| Given { row: arch, value: Some(name) });
+    let global = |given: &Given| table::GLOBAL.iter().any(|(row, _)| row.long == given.row.long);
+    let handed_on: Vec<Given> = boxed.given.into_iter().filter(global).chain(machine).collect();
+    for (at, given) in handed_on.iter().enumerate() {
+        let long = given.row.long;
+        let same = |other: &Given| other.row.long == long;
+        if !given.row.repeats && (call.has(long) || handed_on[..at].iter().any(same)) {
+            let message = match long {
+                "target-arch" => "the machine is said twice: --target-arch, --x86_64, --aarch64".to_owned(),
+                long => format!("--{long} is there twice: in front of -- and behind it"),
+            };
+            return Err(Failure::new(Code::Usage, message).hint("give it once"));
+        }
+    }
+    call.given.extend(handed_on);
+    call.own.extend(boxed.own);
+    Ok((call, notes))
 }
 
 fn path(call: &Call, long: &str) -> PathBuf {
@@ -113,6 +125,64 @@ fn selection(call: &Call, voice: Voice) -> Result<Selection, Failure> {
         _ => name,
     });
     Ok(Selection { profile, image_type, kiwi_file: one("kiwi-file")? })
+}
+
+/// The options that change the description.
+fn changes(call: &Call, voice: Voice) -> Result<Changes, Failure> {
+    let one = |long: &str| call.value(long).map(|value| text(value, long)).transpose();
+    let many =
+        |long: &'static str| call.values(long).map(|value| text(value, long)).collect::<Result<Vec<_>, _>>();
+    let usage = |message: &str, hint: &str| Failure::new(Code::Usage, message).hint(hint);
+    let credentials =
+        |values: Vec<String>| values.iter().map(|one| credentials(one)).collect::<Result<Vec<_>, _>>();
+    let changes = Changes {
+        set_type_attr: many("set-type-attr")?,
+        ignore_repos: call.has("ignore-repos"),
+        ignore_repos_used_for_build: call.has("ignore-repos-used-for-build"),
+        set_repo: one("set-repo")?,
+        set_repo_credentials: one("set-repo-credentials")?
+            .map(|value| self::credentials(&value))
+            .transpose()?,
+        add_repo: many("add-repo")?,
+        add_repo_credentials: credentials(many("add-repo-credentials")?)?,
+        add_package: many("add-package")?,
+        add_bootstrap_package: many("add-bootstrap-package")?,
+        delete_package: many("delete-package")?,
+        ca_cert: many("ca-cert")?,
+        ca_target_distribution: one("ca-target-distribution")?,
+        // Container types are refused, and their options with them; only a package manager reads the release version.
+        ..Changes::default()
+    };
+    if changes.add_repo_credentials.len() > changes.add_repo.len() {
+        let message = "there are more --add-repo-credentials than --add-repo";
+        return Err(usage(
+            message,
+            "the first credentials are for the first repository that is added, and so on",
+        ));
+    }
+    if changes.set_repo.is_none() && changes.set_repo_credentials.is_some() {
+        voice.note("note: --set-repo-credentials without effect: there is no --set-repo");
+    }
+    Ok(changes)
+}
+
+/// `USER:PASSWORD`, or a file whose first line says that.
+fn credentials(text: &str) -> Result<String, Failure> {
+    let line = match Path::new(text).is_file() {
+        false => text.to_owned(),
+        true => {
+            let mut line = String::new();
+            let file = fs_err::File::open(text)?;
+            std::io::BufReader::new(file.take(1 << 16)).read_line(&mut line)?;
+            line.trim_end().to_owned()
+        }
+    };
+    match line.contains(':') {
+        true => Ok(line),
+        // What it is may be a secret: it is not repeated.
+        false => Err(Failure::new(Code::Usage, "credentials have no colon, and are no file either")
+            .hint("USER:PASSWORD, or a file whose first line is that")),
+    }
 }
 
 fn shape(call: &Call, own: &Shape, voice: Voice) -> Result<Shape, Failure> {
@@ -176,8 +246,9 @@ fn in_kiwis_words(failure: Failure) -> Failure {
 /// Writes the results for `result list`, `result bundle` and everybody's scripts.
 fn record(outcome: Option<Outcome>, target: &Path, task: &Task<'_>) -> Result<(), Failure> {
     let Some(outcome) = outcome else { return Ok(()) };
-    let results = results(&outcome, task.runtime)?;
+    let mut results = results(&outcome, task.runtime)?;
     let facts = facts(&outcome.image, outcome.profiles);
+    results.pattern = outcome.bundle_format.map(|pattern| (pattern, facts.clone()));
     let facts = serde_json::json!({ "schema": 1, "image": facts });
     let facts = serde_json::to_string_pretty(&facts).map_err(std::io::Error::other)? + "\n";
     let output = |name: &str, text: String| {

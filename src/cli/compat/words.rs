@@ -75,15 +75,38 @@ impl Call {
     }
 }
 
-/// The first word that is no option, if all options in front of it are known: KIWI's global ones, or our own.
+/// The first word that is no option, if all options in front of it are known: KIWI's global ones, or our own. Whether they
+/// are right is for [`read`] to say.
 pub(super) fn service(words: &[OsString], own: &[Own]) -> Option<OsString> {
-    let mut reader = Reader { left: words.iter(), own, verb: None, call: Found::default() };
+    let reader = Reader { left: [].iter(), own, verb: None, call: Found::default() };
+    let mut left = words.iter();
     loop {
-        let word = reader.left.next()?;
+        let word = left.next()?;
         if !is_option(word) {
             return Some(word.clone());
         }
-        reader.option(word).ok()?;
+        let text = word.to_string_lossy();
+        let has_value = match text.strip_prefix("--") {
+            Some(long) => {
+                let long = long.split('=').next().unwrap_or_default();
+                match reader.find(long).ok()? {
+                    Some(Name::Kiwi(row)) => row.value.is_some(),
+                    Some(Name::Own(own)) => own.value,
+                    Some(Name::Help | Name::Version) => false,
+                    // In the wrong place, and still KIWI's.
+                    None => having(long, "system")?
+                        .options
+                        .iter()
+                        .any(|row| row.long == long && row.value.is_some()),
+                }
+            }
+            None => !text.chars().skip(1).all(|letter| {
+                "hvV".contains(letter) || own.iter().any(|own| own.short == Some(letter) && !own.value)
+            }),
+        };
+        if has_value && !text.contains('=') {
+            left.next()?;
+        }
     }
 }
 
@@ -483,4 +506,70 @@ pub(super) fn judge(call: &Call) -> Result<Vec<String>, Failure> {
         format!("{} without effect: {why}", names.join(", "))
     };
     Ok(notes.into_iter().map(note).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn own() -> Vec<Own> {
+        super::super::own_options()
+    }
+
+    proptest! {
+        /// Whatever is typed, it is a call with all that it needs, help, or a failure that says what to do.
+        #[test]
+        fn any_words_are_a_call_or_a_failure(picks in prop::collection::vec((0usize..200, 0u8..6), 0..12)) {
+            let known: Vec<String> = VERBS
+                .iter()
+                .flat_map(|verb| [verb.service.to_owned(), verb.name.to_owned()])
+                .chain(VERBS.iter().flat_map(|verb| verb.options.iter().map(|row| format!("--{}", row.long))))
+                .chain(GLOBAL.iter().map(|(row, _)| format!("--{}", row.long)))
+                .chain(["--", "-", "-h", "-qn", "--=", "-\u{e4}", "--json", "--seed", ""].map(str::to_owned))
+                .collect();
+            let word = |(pick, form): (usize, u8)| {
+                let word = &known[pick % known.len()];
+                match form {
+                    0 => word.chars().take(7).collect(),
+                    1 => format!("{word}=value"),
+                    _ => word.clone(),
+                }
+            };
+            let words: Vec<OsString> = picks.into_iter().map(|pick| OsString::from(word(pick))).collect();
+            let _ = service(&words, &own());
+            match read(&words, &own()) {
+                Ok(Asked::Call(call)) => {
+                    let alone = call.given.iter().any(|given| call.verb.alone.contains(&given.row.long));
+                    prop_assert!(alone || call.verb.needs.iter().all(|long| call.has(long)));
+                    for Given { row, value } in &call.given {
+                        prop_assert_eq!(row.value.is_some(), value.is_some());
+                        prop_assert!(row.repeats || call.given.iter().filter(|one| one.row.long == row.long).count() == 1);
+                    }
+                }
+                Ok(_) => {}
+                Err(failure) => prop_assert!(failure.code == Code::Usage && !failure.message.is_empty()),
+            }
+        }
+    }
+
+    #[test]
+    fn words_are_kiwis_where_the_first_that_is_no_option_is_a_service() {
+        let service = |line: &str| {
+            let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+            super::service(&words, &own()).map(|word| word.to_string_lossy().into_owned())
+        };
+        for (line, found) in [
+            ("system build", Some("system")),
+            ("--type system create", Some("create")),
+            ("--json -q --profile=a --logfile system result list", Some("result")),
+            ("--seed image inspect x", Some("inspect")),
+            ("--type oem --type oem system", Some("system")),
+            ("--nothing system", None),
+            ("--type", None),
+            ("-x system", None),
+        ] {
+            assert_eq!(service(line).as_deref(), found, "{line}");
+        }
+    }
 }

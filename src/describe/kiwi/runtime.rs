@@ -227,7 +227,7 @@ fn read_section(name: &Word, data: &Data, runtime: &mut Runtime, notes: &mut Not
     let known: Vec<&'static Key> = known.collect();
     if known.is_empty() {
         let sections = KEYS.iter().map(|key| key.section);
-        stranger("section", name, sections, notes);
+        ignored("section", name, sections, notes);
         return;
     }
     let wrong = |notes: &Notes<'_>, range| {
@@ -249,7 +249,7 @@ fn read_section(name: &Word, data: &Data, runtime: &mut Runtime, notes: &mut Not
         };
         for (word, value) in pairs {
             let Some(key) = known.iter().find(|key| key.name == word.name) else {
-                stranger("key", word, known.iter().map(|key| key.name), notes);
+                ignored("key", word, known.iter().map(|key| key.name), notes);
                 continue;
             };
             let span =
@@ -271,7 +271,7 @@ fn read_section(name: &Word, data: &Data, runtime: &mut Runtime, notes: &mut Not
     runtime.sections.push((name.name.clone(), entries));
 }
 
-fn stranger<'n>(what: &str, word: &Word, known: impl Iterator<Item = &'n str>, notes: &mut Notes<'_>) {
+fn ignored<'n>(what: &str, word: &Word, known: impl Iterator<Item = &'n str>, notes: &mut Notes<'_>) {
     let message = format!("no {what} of KIWI's: {}: it is ignored", short(&word.name));
     let problem = notes.span(word.range.clone()).warning("unknown-key", message);
     notes.problems.push(match nearest(&word.name, known) {
