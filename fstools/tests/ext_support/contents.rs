@@ -64,6 +64,7 @@ pub fn attributes(format: &Format) -> Sample {
         set(&[("user.large", noise(1, format.block as usize / 2)), ("security.selinux", label)]),
         set(&[("user.full", noise(2, block_room(format)))]),
         set(&[("trusted.overlay.opaque", b"y".to_vec()), ("user.\u{e4}", b"\xff\0\x01".to_vec())]),
+        set(&[("user.\u{e4}", noise(8, 300)), ("user.\u{f6}\u{fc}", noise(9, 200))]),
         (0..several).map(|at| (format!("user.{at:02}").into_bytes(), noise(at, at as usize))).collect(),
     ];
     if format.has("ea_inode") {

@@ -261,7 +261,10 @@ fn render(attributes: &[Attribute], at: usize, out: &mut [u8], hashed: bool, els
         let mut entry = XattrEntry::new_zeroed();
         entry.e_name_len = attribute.name.len() as u8;
         entry.e_name_index = attribute.index;
-        let name_hash = attribute.name.iter().fold(0u32, |hash, &byte| hash.rotate_left(5) ^ u32::from(byte));
+        // Names beyond ASCII have two hashes. All kernels and e2fsck take the one of signed characters on x86; Linux before
+        // 6.2 and e2fsck before 1.47 take no other there.
+        let add = |hash: u32, &byte: &u8| hash.rotate_left(5) ^ byte as i8 as u32;
+        let name_hash = attribute.name.iter().fold(0, add);
         match &attribute.value {
             Value::Here(value) => {
                 end -= attribute.value_len();
