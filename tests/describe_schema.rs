@@ -516,6 +516,16 @@ const PROBES: &[(&str, Changes, Changes)] = &[
         &[],
     ),
     (
+        "image/preferences/type@image=ext2",
+        &[("<type image=\"ext4\"/>", "<type image=\"ext2\" primary=\"true\"/>")],
+        &[("<type image=\"ext4\"/>", "<type image=\"ext4\" primary=\"true\"/>")],
+    ),
+    (
+        "image/preferences/type@image=ext3",
+        &[("<type image=\"ext4\"/>", "<type image=\"ext3\" primary=\"true\"/>")],
+        &[("<type image=\"ext4\"/>", "<type image=\"ext4\" primary=\"true\"/>")],
+    ),
+    (
         "image/preferences/type@primary",
         &[],
         &[("<type image=\"ext4\"/>", "<type image=\"ext4\" primary=\"true\"/>")],

@@ -138,7 +138,7 @@ const BESIDE: &[(&str, &str, &str, &str)] = &[
         "standalone_integrity",
         "true",
     ),
-    ("image/preferences/type@luks", "image/preferences/type", "luks", "x"),
+    ("image/preferences/type@boot", "image/preferences/type", "initrd_system", "kiwi"),
     ("image/preferences/type/luksformat", "image/preferences/type", "luks", "x"),
     ("image/preferences/type/bootloader/securelinux", "image/preferences/type/bootloader", "name", "zipl"),
     (
@@ -152,7 +152,7 @@ const BESIDE: &[(&str, &str, &str, &str)] = &[
     ("image/preferences/type/containerconfig", "image/preferences/type", "format", "oci:qcow2"),
     ("image/preferences/type@format=vagrant", "image/preferences/type/vagrantconfig", "provider", "libvirt"),
     (
-        "image/preferences/type/vagrantconfig@virtualbox",
+        "image/preferences/type/vagrantconfig@virtualbox_",
         "image/preferences/type/vagrantconfig",
         "provider",
         "virtualbox",
@@ -174,9 +174,15 @@ fn with(rows: &[Row], base: &Node, row: &Row, value: Option<&str>) -> (String, u
     (root.xml(), marked[..before].matches('\n').count() + 1)
 }
 
+/// Whether a path is this one, or one in it; where this one ends with `_`, whether it starts like that.
+fn under(path: &str, start: &str) -> bool {
+    let within = |rest: &str| rest.is_empty() || rest.starts_with(['/', '@', '=']) || start.ends_with('_');
+    path.strip_prefix(start).is_some_and(within)
+}
+
 fn put(rows: &[Row], root: &mut Node, row: &Row, value: Option<&str>) {
     for (start, elements, name, value) in BESIDE {
-        if row.path.starts_with(start) {
+        if under(&row.path, start) {
             reach(rows, root, "image", elements).set(name, value);
         }
     }
@@ -232,10 +238,12 @@ const BESIDE_REFUSED: &[(&str, &str, &str, &str, &str)] = &[
     ("image/preferences/type/bootloader@serial_line", LOADER, "name", "grub2", "only GRUB has it"),
     ("image/preferences/type/bootloader@video_mode", LOADER, "name", "grub2", "only GRUB has it"),
     ("image/preferences/type/bootloader@timeout_style", LOADER, "name", "grub2", "only GRUB has it"),
+    ("image/preferences/type/oemconfig/oem-swapname", VOLUMES, "preferlvm", "true", "only LVM has it"),
     ("image/preferences/type/installmedia", TYPE, "installiso", "true", "only install media have it"),
 ];
 const LOADER: &str = "image/preferences/type/bootloader";
 const TYPE: &str = "image/preferences/type";
+const VOLUMES: &str = "image/preferences/type/systemdisk";
 
 /// A second value where one says little.
 fn values(row: &Row) -> Vec<Option<&str>> {
@@ -271,7 +279,7 @@ fn what_is_recorded_changes_no_plan_and_is_said_where_that_is_worth_it() {
             if rows.iter().any(|one| Some(&one.path) == own.as_ref() && one.state.name() == "refused") {
                 continue;
             }
-            let beside = BESIDE_REFUSED.iter().find(|(start, ..)| row.path.starts_with(start));
+            let beside = BESIDE_REFUSED.iter().find(|(start, ..)| under(&row.path, start));
             if let Some((_, element, name, needed, _)) = beside {
                 let mut refused = base.clone();
                 reach(&rows, &mut refused, "image", element).set(name, needed);
@@ -382,8 +390,10 @@ fn what_is_refused_is_refused_by_name_at_its_line() {
             if image != "oem" {
                 *kind = Node::new("type", &[("image", image)], Vec::new());
             }
-            if image == "appx" {
-                kind.set("metadata_path", "x");
+            match image {
+                "appx" => kind.set("metadata_path", "x"),
+                "pxe" => kind.set("initrd_system", "dracut"),
+                _ => {}
             }
             base
         };
