@@ -208,6 +208,25 @@ fn checks_have_places_and_can_be_switched_off() {
 }
 
 #[test]
+fn what_kiwi_passes_over_in_silence_is_said() {
+    let rest = "<packages type=\"image\" profiles=\"A, B\"><package name=\"x\" arch=\"amd64,x86_64\"/></packages>\
+                <repository><source path=\"obs://x\"/></repository><preferences><version>2</version></preferences>";
+    let xml = description(DISK, &format!("<bootloader name=\"custom\"/>{FIXED}"), rest);
+    let model = parse("d.xml", xml.into_bytes()).expect("it is XML");
+    let resolved = resolve(&model, &Choice::new(Arch::X86_64)).expect("it can be made");
+    let said: Vec<String> = resolved.warnings.list.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "d.xml:5:24: warning: blanks in a list of profiles: KIWI does not find what is behind them; here they do not count",
+            "d.xml:5:58: warning: arch amd64 has no effect: no machine calls itself so",
+            "d.xml:5:152: warning: a second version in what is selected has no effect: KIWI takes the first",
+        ]
+    );
+    assert_eq!(resolved.image.version.as_deref(), Some("1.0"));
+}
+
+#[test]
 fn what_kiwi_gets_wrong_is_said() {
     let disk = format!("{DISK} format=\"qcow2\" formatoptions=\"cluster_size=4096\"");
     let partitions = "<partitions>\n<partition name=\"data\" size=\"10\" filesystem=\"ext4\"/></partitions>";

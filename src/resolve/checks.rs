@@ -290,6 +290,20 @@ fn xen(selection: &Selection<'_>) -> Option<Found> {
 /// What KIWI does wrong without a word, and what is done here.
 fn differences(selection: &Selection<'_>) -> Vec<Diagnostic> {
     let mut all = Vec::new();
+    const FIRST: [&str; 6] = [
+        "version",
+        "packagemanager",
+        "release-version",
+        "rpm-locale-filtering",
+        "rpm-check-signatures",
+        "rpm-excludedocs",
+    ];
+    for name in FIRST {
+        for later in selection.settings(name).into_iter().skip(1) {
+            let message = format!("a second {name} in what is selected has no effect: KIWI takes the first");
+            all.push(later.span.warning("no-effect", message));
+        }
+    }
     let Some(kind) = selection.kind else { return all };
     if let Some(options) = kind.fact("formatoptions").filter(|_| kind.text("format") == Some("qcow2")) {
         let message = "KIWI loses formatoptions with qcow2; here they count";

@@ -19,6 +19,7 @@ pub(super) fn model(root: &Element, problems: Vec<Diagnostic>) -> Model {
             reader.child_state(child, row, State::Used);
         }
     }
+    scopes(&mut reader, root);
     let name = name(&mut reader, root);
     let displayname = reader.line(root, "displayname").map(str::to_owned);
     let profiles = root.named("profiles").flat_map(elements).map(profile).collect();
@@ -49,6 +50,29 @@ fn name(reader: &mut Reader, root: &Element) -> String {
         reader.error_with("bad-value", attribute.value_span.clone(), message, hint);
     }
     name.to_owned()
+}
+
+/// Machines and profiles that sections are for and never meet.
+fn scopes(reader: &mut Reader, node: &Element) {
+    // KIWI compares with what `uname -m` says.
+    const NEVER: [(&str, &str); 3] = [("ix86", "i686"), ("amd64", "x86_64"), ("arm64", "aarch64")];
+    // Of a virtual machine it is another thing.
+    for arch in node.attribute_node("arch").into_iter().filter(|_| node.name != "machine") {
+        for (name, machine) in
+            NEVER.iter().filter(|(name, _)| list(Some(&arch.value)).iter().any(|one| one == name))
+        {
+            let message = format!("arch {name} has no effect: no machine calls itself so");
+            reader.warning("no-effect", &arch.span, message, &format!("arch=\"{machine}\""));
+        }
+    }
+    if let Some(profiles) =
+        node.attribute_node("profiles").filter(|it| it.value.contains(char::is_whitespace))
+    {
+        let message =
+            "blanks in a list of profiles: KIWI does not find what is behind them; here they do not count";
+        reader.warning("differs", &profiles.span, message.to_owned(), "commas alone");
+    }
+    elements(node).for_each(|child| scopes(reader, child));
 }
 
 fn profile(node: &Element) -> Profile {
