@@ -42,13 +42,21 @@ impl Drop for Mounted {
         // Who copied our mounts into a namespace of its own meanwhile holds the file system for a while.
         let image = self.0.to_str().expect("a plain path");
         for _ in 0..600 {
-            if run("losetup", &["-j", image]).1.is_empty() {
+            if run("losetup", &["-j", image]).1.is_empty() && !needs_recovery(&self.0) {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
         }
         assert!(std::thread::panicking(), "{image} is still in use after it was unmounted");
     }
+}
+
+/// `needs_recovery` in `s_feature_incompat`: the file system is in use.
+fn needs_recovery(image: &Path) -> bool {
+    let mut word = [0; 4];
+    let file = File::open(image).expect("an image");
+    file.read_exact_at(&mut word, 1024 + 0x60).expect("a superblock");
+    u32::from_le_bytes(word) & diskwright_fstools::ext::disk::incompat::RECOVER != 0
 }
 
 /// Lays, mounts, compares, changes, and asks e2fsck; `false` where mounting is not possible.
