@@ -125,6 +125,7 @@ fn what_cannot_be_prepared_is_named_all_at_once() {
         [
             "D/config.xml:1:183: error: element timezone needs a change of configuration in the tree, which build cannot do yet",
             "D/config.xml:2:35: error: element packages needs a package manager, which build cannot do yet",
+            "D/config.xml:2:67: error: there are packages, and no repository that they could come from (check_repositories_configured)",
             "description: D/config.sh: a script that KIWI runs here, which is not supported yet",
             "description: D/images.sh: a script that KIWI runs here, which is not supported yet",
         ]
