@@ -232,12 +232,18 @@ fn hostile_yaml_json_and_toml_are_refused_quickly() {
     let (image, said) = outcome("d.yaml", &laughs);
     assert!(image.is_none() && said.contains("error"), "{said}");
     let flat = format!("image:\n  x: &a0 {{y: z}}\n  b:\n{}", "  - *a0\n".repeat(60_000));
-    assert!(outcome("d.yaml", &flat).1.contains("more than 65536 elements and attributes"));
+    assert!(outcome("d.yaml", &flat).1.contains("more than 32768 elements and attributes"));
     let chain: String = (1..5_000).map(|at| format!("  - &a{at} {{x: *a{}}}\n", at - 1)).collect();
     let chain = format!("image:\n  x: &a0 {{y: z}}\n  b:\n{chain}");
     assert!(outcome("d.yaml", &chain).1.contains("values in one another"));
     let long = format!("image:\n  x: &a0 {}\n  b:\n{}", "z".repeat(1 << 20), "  - *a0\n".repeat(1_000));
     assert!(outcome("d.yaml", &long).1.contains("more than 16777216 bytes of text"));
+    // Problems without number: the first are kept.
+    let types = "<type image=\"x\"/>".repeat(10_000);
+    let many =
+        format!("<image schemaversion=\"8.5\" name=\"t\">\n<preferences>{types}</preferences></image>");
+    let said = outcome("d.xml", &many).1;
+    assert!((100..=400).contains(&said.lines().count()) && said.len() < 100_000, "{}", said.len());
     let deep = "[".repeat(100_000);
     for (file, text) in [
         ("d.yaml", deep.clone()),

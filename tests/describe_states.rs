@@ -328,7 +328,7 @@ fn unsaid(row: &Row, resolved: &Resolved, line: usize) -> Option<String> {
     };
     let (elements, attribute, _) = parts(&row.path);
     let mut names = elements.split('/').skip(1).chain(attribute);
-    let named = |one: &Diagnostic| one.line <= line && names.any(|name| one.message.contains(name));
+    let named = |one: &Diagnostic| one.position().0 <= line && names.any(|name| one.message.contains(name));
     let found = list.iter().any({
         let mut named = named;
         move |one| named(one)
@@ -487,7 +487,7 @@ fn judge(row: &Row, image: &str, list: &[Diagnostic], line: usize) -> Result<(),
         (None, _) => parts.insert(element.to_owned()),
     };
     let here = |one: &&&Diagnostic| {
-        one.line == line && one.lack.as_ref().is_some_and(|lack| parts.contains(&lack.part))
+        one.position().0 == line && one.lack.as_ref().is_some_and(|lack| parts.contains(&lack.part))
     };
     // What is in something that is refused is refused with it.
     let above = |one: &&&Diagnostic| {
@@ -496,7 +496,7 @@ fn judge(row: &Row, image: &str, list: &[Diagnostic], line: usize) -> Result<(),
             .chain(attribute.map(|_| element.to_owned()))
             .chain([format!("type@image={image}")])
             .collect();
-        one.line <= line && one.lack.as_ref().is_some_and(|lack| outer.contains(&lack.part))
+        one.position().0 <= line && one.lack.as_ref().is_some_and(|lack| outer.contains(&lack.part))
     };
     let errors = errors(list);
     match errors.iter().find(here).or_else(|| errors.iter().find(above)) {

@@ -44,7 +44,7 @@ fn judge(file: &Path, model: &Model, image: &ImageSupport) -> bool {
     for missing in &image.refused {
         // Scripts beside a description are none of its parts.
         let named = |one: &&&diskwright::describe::Diagnostic| {
-            let at = format!("{}:{}", one.source.file, one.line);
+            let at = format!("{}:{}", one.source.file, one.position().0);
             one.lack.as_deref() == Some(&missing.lack) && at == missing.at
         };
         assert!(

@@ -42,7 +42,8 @@ fn check_diagnostics(file: &Path, diagnostics: &Diagnostics) {
     assert!(diagnostics.stop(), "{}: refused without an error", file.display());
     for one in &diagnostics.list {
         let lines = one.source.text.lines().count().max(1);
-        assert!((1..=lines).contains(&one.line) && one.column >= 1, "{one}");
+        let (line, column) = one.position();
+        assert!((1..=lines).contains(&line) && column >= 1, "{one}");
         let first = one.message.chars().next().expect("a message");
         assert!(!first.is_uppercase() && !one.message.ends_with('.'), "{one}");
     }

@@ -6,6 +6,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Most problems that are kept: nobody reads more.
+const MOST_SHOWN: usize = 200;
+
 /// A range of bytes in a file of a description.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -32,10 +35,6 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// Stable and short, to match on: `unsupported`, `unknown-attribute`.
     pub code: &'static str,
-    /// From 1.
-    pub line: usize,
-    /// From 1, in characters.
-    pub column: usize,
     /// In bytes of the file.
     pub span: Range<usize>,
     /// Lower case, no full stop, values after a colon.
@@ -78,8 +77,8 @@ impl fmt::Display for Lack {
 /// `FILE:LINE:COLUMN: error: MESSAGE`
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Diagnostic { line, column, message, source, .. } = self;
-        let file = &source.file;
+        let Diagnostic { message, source, .. } = self;
+        let (file, (line, column)) = (&source.file, self.position());
         let severity = match self.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
@@ -118,12 +117,9 @@ impl Span {
     }
 
     fn diagnostic(&self, severity: Severity, code: &'static str, message: String) -> Diagnostic {
-        let (line, column) = self.position();
         Diagnostic {
             severity,
             code,
-            line,
-            column,
             span: self.range.clone(),
             message: printable(&message),
             hint: None,
@@ -144,6 +140,12 @@ impl Diagnostic {
     /// The same because something is not supported yet.
     pub fn lack(self, lack: Lack) -> Diagnostic {
         Diagnostic { lack: Some(Box::new(lack)), ..self }
+    }
+
+    /// Line and column, both from 1; the column in characters. They are counted when they are asked for: of problems
+    /// without number few are shown.
+    pub fn position(&self) -> (usize, usize) {
+        Span { source: self.source.clone(), range: self.span.clone() }.position()
     }
 
     /// The same with advice.
@@ -185,6 +187,14 @@ impl Diagnostics {
         let mut list = list;
         list.sort_by_cached_key(key);
         list.dedup();
+        if list.len() > MOST_SHOWN {
+            // Errors count more than warnings, and those in front more than those behind.
+            let mut order: Vec<usize> = (0..list.len()).collect();
+            order.sort_by_key(|&at| (list[at].severity, at));
+            order.truncate(MOST_SHOWN);
+            order.sort_unstable();
+            list = order.into_iter().map(|at| list[at].clone()).collect();
+        }
         Diagnostics { list }
     }
 
@@ -207,7 +217,8 @@ impl Diagnostics {
         };
         let (window, span) = window(&diagnostic.source.text, &diagnostic.span);
         let span = AnnotationKind::Primary.span(span);
-        let snippet = Snippet::source(window).line_start(diagnostic.line).path(&diagnostic.source.file);
+        let snippet =
+            Snippet::source(window).line_start(diagnostic.position().0).path(&diagnostic.source.file);
         let snippet = snippet.annotation(span);
         let group = level.primary_title(&diagnostic.message).id(diagnostic.code).element(snippet);
         match &diagnostic.hint {

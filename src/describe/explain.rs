@@ -83,7 +83,7 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     (
         "too-large",
-        "A limit that keeps hostile files from taking all memory: 4 MiB a file, 65536 elements and attributes, 32 elements in one \
+        "A limit that keeps hostile files from taking all memory: 4 MiB a file, 32768 elements and attributes, 32 elements in one \
          another, 64 includes. No description that people write comes near.",
     ),
     (

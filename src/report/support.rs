@@ -252,7 +252,7 @@ fn scripts_in(description: &Description, image: &ImageSupport, task: Task) -> Ve
 }
 
 fn missing(diagnostic: &Diagnostic) -> Option<Missing> {
-    let at = format!("{}:{}", diagnostic.source.file, diagnostic.line);
+    let at = format!("{}:{}", diagnostic.source.file, diagnostic.position().0);
     diagnostic.lack.as_deref().map(|lack| Missing { lack: lack.clone(), at })
 }
 

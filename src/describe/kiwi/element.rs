@@ -10,7 +10,7 @@ use std::fmt;
 /// How deep elements lie in one another at most. The schema needs eight levels.
 pub(super) const DEEPEST: usize = 32;
 /// Most elements and attributes of a description with all that it includes.
-pub(super) const MOST_NODES: usize = 1 << 16;
+pub(super) const MOST_NODES: usize = 1 << 15;
 
 /// Most bytes of text of a description with all that it includes.
 const MOST_TEXT: usize = 16 << 20;

@@ -6,10 +6,18 @@ use super::types::{check_filesystem, label_options, supported_filesystem};
 use crate::describe::Span;
 use crate::model::{Bytes, Contents, MIB, Mkfs, Partition, PartitionKind};
 
+/// Entries of a partition table.
+const MOST_PARTITIONS: usize = 128;
+
 pub(super) fn partitions(reader: &mut Reader, node: &Element) -> Vec<Partition> {
     let Some(element) = node.child("partitions") else { return Vec::new() };
     let mut partitions: Vec<Partition> = Vec::new();
-    for node in elements(element) {
+    for (at, node) in elements(element).enumerate() {
+        if at == MOST_PARTITIONS {
+            let message = format!("more than {MOST_PARTITIONS} partitions, which no table holds");
+            reader.error("too-large", node.span.clone(), message);
+            break;
+        }
         let Some(partition) = partition(reader, node) else { continue };
         let name = &partition.name;
         let mountpoint = mountpoint(&partition);

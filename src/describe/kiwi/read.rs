@@ -5,6 +5,7 @@ use super::element::{Attribute, Element};
 use super::schema::{self, Content, Occurs, State, Value, Wrong};
 
 use crate::describe::{Diagnostic, Lack, Span};
+use std::collections::BTreeSet;
 
 /// Reads elements and collects what is wrong with them.
 #[derive(Default)]
@@ -85,12 +86,13 @@ impl Reader {
             let message = format!("{} lacks an element of a namespace of its own", node.tag());
             self.error("missing-element", node.span.clone(), message);
         }
-        for (at, child) in node.children.iter().enumerate() {
+        let mut namespaces = BTreeSet::new();
+        for child in &node.children {
             if !child.foreign {
                 let message = format!("{} has no element {}", node.tag(), short(&child.name));
                 let hint = "data of others has a namespace: <my:name xmlns:my=\"...\">";
                 self.error_with("unknown-element", child.span.clone(), message, hint);
-            } else if node.children[..at].iter().any(|one| one.foreign && one.namespace == child.namespace) {
+            } else if !namespaces.insert(child.namespace.as_str()) {
                 let message = format!("a second element of one namespace in {}", node.tag());
                 self.error("duplicate", child.span.clone(), message);
             }

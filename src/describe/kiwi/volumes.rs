@@ -79,7 +79,8 @@ pub(crate) fn least(filesystem: &str) -> u64 {
 /// `partitions/partition` as they are written, of which one of a name counts, in the place of the first: the last.
 pub(super) fn described_partitions(kind: &Element) -> Vec<DescribedPartition> {
     let mut partitions: Vec<DescribedPartition> = Vec::new();
-    for node in kind.named("partitions").flat_map(|one| one.named("partition")) {
+    // No table holds more.
+    for node in kind.named("partitions").flat_map(|one| one.named("partition")).take(128) {
         let text = |name: &str| node.attribute(name).map(|value| value.trim().to_owned());
         let Some(name) = text("name") else { continue };
         let partition = DescribedPartition {
