@@ -380,3 +380,29 @@ fn upgrades_keep_what_was_meant() {
             .contains("d.xml:3:53: error: element containerconfig")
     );
 }
+
+/// A container as a virtual machine, written for schema 6.8: upgraded, it wants nothing but what is not there yet.
+#[test]
+fn a_description_of_schema_6_8_is_understood() {
+    let xml = r#"<image schemaversion="6.8" name="box">
+<description type="system"><author>A</author><contact>a@b</contact><specification>A container as a machine</specification></description>
+<preferences>
+<version>1.0.0</version><packagemanager>zypper</packagemanager>
+<type image="oem" filesystem="xfs" firmware="uefi">
+<oemconfig><oem-resize>false</oem-resize></oemconfig></type>
+</preferences>
+<repository type="rpm-md" alias="base"><source path="obs://x:15.3/standard"/></repository>
+<packages type="image"><package name="kernel"/><package name="loader" arch="x86_64"/></packages>
+<packages type="bootstrap"><package name="filesystem"/></packages>
+<users><user password="x" home="/root" name="root" groups="root"/></users>
+</image>"#;
+    check(
+        "d.xml",
+        xml,
+        "d.xml:5:1: error: type without the element bootloader: KIWI then takes \"grub2\", which is not supported yet\n  \
+         add <bootloader name=\"systemd_boot\"/>, or name=\"custom\", which installs nothing\n\
+         d.xml:5:19: error: filesystem=\"xfs\" is not supported yet\n  supported: filesystem=\"ext2\", filesystem=\"ext3\", filesystem=\"ext4\"",
+    );
+    let model = parse("d.xml", xml.as_bytes().to_vec()).expect("it is XML");
+    assert_eq!((model.packages.len(), model.repositories.len(), model.users.len()), (2, 1, 1));
+}
