@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn names_stay_where_they_are() {
         let mut names = Names::default();
-        let mut add = |names: &mut Names, name: &[u8]| {
+        let add = |names: &mut Names, name: &[u8]| {
             let at = names.next().unwrap();
             names.push(name);
             at
