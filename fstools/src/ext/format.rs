@@ -118,6 +118,9 @@ pub(super) struct Format {
     pub(super) blocks_per_group: u32,
     /// Features.
     pub(super) features: Features,
+    /// Whether a file that begins with a hole has its first block all the same, because GRUB reads nothing before the
+    /// first extent of a file (measured with 2.06).
+    pub(super) first_blocks: bool,
 }
 
 impl Format {

@@ -309,6 +309,7 @@ impl Request {
             inode_size,
             blocks_per_group: self.group_blocks(block_size, inode_size)?,
             features,
+            first_blocks: profile.grub && features.has(Feature::EXTENTS),
         };
         Ok(Options {
             format,
@@ -443,6 +444,7 @@ impl Options {
                 inode_size: 256,
                 blocks_per_group: 8 * 4096,
                 features: generation.features(),
+                first_blocks: false,
             },
             label: String::new(),
             uuid: None,

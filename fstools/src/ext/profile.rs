@@ -226,6 +226,8 @@ pub(super) struct Profile {
     pub(super) evidence: String,
     /// Defaults.
     pub(super) conf: Conf,
+    /// Whether GRUB reads the file system.
+    pub(super) grub: bool,
     /// Features that a part of the system does not know, and which part.
     unread: Vec<(Feature, String)>,
 }
@@ -239,6 +241,7 @@ impl Profile {
             evidence: "documented: read by Linux 3.18, e2fsck 1.43 and GRUB 2.00, and all later ones"
                 .to_owned(),
             conf: standard(CHECKSUMS),
+            grub: false,
             unread: Vec::new(),
         }
     }
@@ -266,6 +269,7 @@ impl Profile {
                 reason: format!("{said}; its mke2fs.conf says"),
                 evidence: "the tree's own mke2fs.conf".to_owned(),
                 conf,
+                grub,
                 unread: Vec::new(),
             },
             Some(Err(line)) => {
@@ -274,6 +278,7 @@ impl Profile {
             None => Profile::unknown(&format!("{said}, and no mke2fs.conf")),
         };
         if grub {
+            profile.grub = true;
             profile.unread =
                 unread("GRUB 2.06 or older", |row| row.grub.is_some_and(|since| since <= (2, 6, 0)));
         }
@@ -329,6 +334,7 @@ impl Release {
                 Documented(source) => format!("documented: {source}"),
             },
             conf: standard(self.ext4),
+            grub,
             unread: list,
         }
     }

@@ -281,10 +281,17 @@ impl<'a> Census<'a> {
     }
 }
 
-/// The runs of a file's data in blocks.
+/// The runs of a file's blocks: its data, and the first block of a file that needs one.
 pub(super) fn block_runs<'a>(format: &Format, data: &'a Data) -> impl Iterator<Item = Range<u32>> + use<'a> {
     let block = format.block();
-    data.runs().map(move |run| (run.start / block) as u32..run.end.div_ceil(block) as u32)
+    let first = has_empty_block(format, data).then_some(0..1);
+    let data = data.runs().map(move |run| (run.start / block) as u32..run.end.div_ceil(block) as u32);
+    first.into_iter().chain(data)
+}
+
+/// Whether a file begins with a hole and has its first block all the same.
+pub(super) fn has_empty_block(format: &Format, data: &Data) -> bool {
+    format.first_blocks && data.size() > 0 && data.runs().next().is_none_or(|run| run.start > 0)
 }
 
 /// Most blocks of a file, holes counted: beyond, the kernel reads nothing (`ext4_max_size`, `ext4_max_bitmap_size`).

@@ -1,6 +1,6 @@
 //! Gives every inode its blocks, and the layout its extents.
 
-use super::census::{Census, FAST_SYMLINK_MAX, block_runs};
+use super::census::{Census, FAST_SYMLINK_MAX, block_runs, has_empty_block};
 use super::directory::{Directories, Form};
 use super::extents::{Run, cut, plant};
 use super::geometry::{Geometry, Places};
@@ -397,8 +397,11 @@ impl<'a> Laying<'a> {
         let format = self.format;
         for (number, kind) in kinds(self.census) {
             let Kind::File(data) = kind else { continue };
+            let empty = has_empty_block(&format, data);
             self.place(number, false, block_runs(&format, data), |extents, logical, pieces| {
-                put_data(&format, data, logical, pieces, extents);
+                if !(empty && logical == 0) {
+                    put_data(&format, data, logical, pieces, extents);
+                }
             });
             self.record(number).size = data.size();
         }
