@@ -301,6 +301,12 @@ fn what_is_wrong_with_an_option_is_shown_in_it() {
     assert!(said(&["--set-type-attr", "eficsm"], 1).contains("no attribute and value: eficsm"));
     assert!(said(&["--add-repo", "a,rpm"], 1).contains("type has no value rpm"));
     assert!(said(&["--add-repo", "a,,,,,,,,,,,"], 1).contains("more than 11 fields"));
+    // What would have no effect is no mistake to pass over.
+    let secret = said(&["--add-repo", "http://y", "--add-repo-credentials", "geheim"], 1);
+    assert!(secret.contains("without a colon") && !secret.contains("geheim"), "{secret}");
+    assert!(said(&["--add-repo-credentials", "u:p"], 1).contains("more of them than --add-repo"));
+    assert!(said(&["--set-repo-credentials", "u:p"], 1).contains("no --set-repo"));
+    assert!(said(&["--ca-target-distribution", "suse"], 1).contains("no certificates"));
     assert!(
         said(&["--ignore-repos", "--set-repo", "x"], 1).contains("no repository whose place it could take")
     );

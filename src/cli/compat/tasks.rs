@@ -132,10 +132,9 @@ fn changes(call: &Call, voice: Voice) -> Result<Changes, Failure> {
     let one = |long: &str| call.value(long).map(|value| text(value, long)).transpose();
     let many =
         |long: &'static str| call.values(long).map(|value| text(value, long)).collect::<Result<Vec<_>, _>>();
-    let usage = |message: &str, hint: &str| Failure::new(Code::Usage, message).hint(hint);
     let credentials =
         |values: Vec<String>| values.iter().map(|one| credentials(one)).collect::<Result<Vec<_>, _>>();
-    let changes = Changes {
+    let mut changes = Changes {
         set_type_attr: many("set-type-attr")?,
         ignore_repos: call.has("ignore-repos"),
         ignore_repos_used_for_build: call.has("ignore-repos-used-for-build"),
@@ -153,14 +152,7 @@ fn changes(call: &Call, voice: Voice) -> Result<Changes, Failure> {
         // Container types are refused, and their options with them; only a package manager reads the release version.
         ..Changes::default()
     };
-    if changes.add_repo_credentials.len() > changes.add_repo.len() {
-        let message = "there are more --add-repo-credentials than --add-repo";
-        return Err(usage(
-            message,
-            "the first credentials are for the first repository that is added, and so on",
-        ));
-    }
-    if changes.set_repo.is_none() && changes.set_repo_credentials.is_some() {
+    if changes.set_repo.is_none() && changes.set_repo_credentials.take().is_some() {
         voice.note("note: --set-repo-credentials without effect: there is no --set-repo");
     }
     Ok(changes)

@@ -116,7 +116,7 @@ impl Overrides {
                 root.children.push(packages);
             }
         }
-        self.certificates(root);
+        self.certificates(root)?;
         Ok(())
     }
 
@@ -199,6 +199,10 @@ impl Overrides {
             root.children
                 .retain(|child| child.name != "repository" || child.boolean("imageonly") == Some(true));
         }
+        if self.set_repo.is_none() && self.set_repo_credentials.is_some() {
+            let reason = "there is no --set-repo that they could be for";
+            return Err(wrong("--set-repo-credentials", reason, "leave them out, or name the repository"));
+        }
         if let Some(text) = &self.set_repo {
             let option = "--set-repo";
             let new = repository(option, text, self.set_repo_credentials.as_deref())?;
@@ -225,6 +229,10 @@ impl Overrides {
                 None => first.children.push(source),
             }
         }
+        if self.add_repo_credentials.len() > self.add_repo.len() {
+            let hint = "the first credentials are for the first repository that is added, and so on";
+            return Err(wrong("--add-repo-credentials", "there are more of them than --add-repo", hint));
+        }
         for (at, text) in self.add_repo.iter().enumerate() {
             let credentials = self.add_repo_credentials.get(at).map(String::as_str);
             root.children.push(repository("--add-repo", text, credentials)?);
@@ -232,10 +240,16 @@ impl Overrides {
         Ok(())
     }
 
-    fn certificates(&self, root: &mut Element) {
-        let Some(first) = self.ca_cert.first() else { return };
+    fn certificates(&self, root: &mut Element) -> Result<(), Refusal> {
         if root.child("certificates").is_none() {
-            root.children.push(made("certificates", &place("--ca-cert", first)));
+            match (self.ca_cert.first(), &self.ca_target_distribution) {
+                (Some(first), _) => root.children.push(made("certificates", &place("--ca-cert", first))),
+                (None, Some(_)) => {
+                    let reason = "there are no certificates that it could be for";
+                    return Err(wrong("--ca-target-distribution", reason, "--ca-cert adds one"));
+                }
+                (None, None) => {}
+            }
         }
         for certificates in root.children.iter_mut().filter(|child| child.name == "certificates") {
             for name in &self.ca_cert {
@@ -252,6 +266,7 @@ impl Overrides {
                 );
             }
         }
+        Ok(())
     }
 }
 
@@ -297,7 +312,12 @@ fn repository(option: &str, text: &str, credentials: Option<&str>) -> Result<Ele
             name => repository.set(name, value, &span),
         }
     }
-    if let Some((user, password)) = credentials.and_then(|text| text.split_once(':')) {
+    if let Some(credentials) = credentials {
+        // What they are may be a secret: it is not repeated.
+        let Some((user, password)) = credentials.split_once(':') else {
+            let option = format!("{option}-credentials");
+            return Err(wrong(&option, "credentials without a colon", "USER:PASSWORD"));
+        };
         repository.set("username", user, &span);
         repository.set("password", password, &place(option, "(a secret)"));
     }
