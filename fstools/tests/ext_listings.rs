@@ -323,6 +323,9 @@ fn check_dumped(sample: &Sample, image: &Image) {
         let path = to.path().join(std::str::from_utf8(&step.path[1..]).expect("it is plain"));
         match &sample.tree.node(step.node).kind {
             Kind::File(data) => {
+                // Modes are dumped, too: an ordinary user may not read all of them.
+                let readable = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+                std::fs::set_permissions(&path, readable).expect("a file of ours");
                 let found =
                     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
                 assert!(found == sample.data(data), "{}", path.display());
