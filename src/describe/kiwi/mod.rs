@@ -146,6 +146,10 @@ fn choose(path: &Path, kiwi_file: Option<&str>) -> Result<PathBuf, LoadError> {
     if let Some(name) = kiwi_file {
         return Ok(path.join(name));
     }
+    if matches!(path.try_exists(), Ok(false)) {
+        let message = format!("no description, and nothing else, at {}", path.display());
+        return Err(LoadError::Io(std::io::Error::new(std::io::ErrorKind::NotFound, message)));
+    }
     if !fs_err::metadata(path).map_err(LoadError::Io)?.is_dir() {
         return Ok(path.to_owned());
     }
