@@ -96,3 +96,14 @@ proptest! {
         prop_assert_eq!(children, map.into_iter().collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn files_of_the_root_itself_count_among_the_largest_directories() {
+    let meta = Meta::of_root(0o755, Time::default());
+    let file = |len| Node { meta, kind: Kind::file(vec![1; len]) };
+    let mut tree = Tree::new(meta);
+    tree.add(ROOT, b"large", file(3000)).unwrap();
+    let dir = tree.add(ROOT, b"d", Node { meta, kind: Kind::directory() }).unwrap();
+    tree.add(dir, b"small", file(10)).unwrap();
+    assert_eq!(tree.largest(5), [("/".to_owned(), 3000), ("/d".to_owned(), 10)]);
+}

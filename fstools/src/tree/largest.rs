@@ -23,8 +23,14 @@ impl Tree {
             seen[step.node.0 as usize] = true;
             let slashes =
                 step.path.iter().enumerate().filter(|&(at, &byte)| byte == b'/' && at > 0 && size > 0);
+            let mut nested = false;
             for (at, _) in slashes.take(DEEPEST) {
                 *sums.entry(step.path[..at].to_vec()).or_default() += size;
+                nested = true;
+            }
+            if size > 0 && !nested {
+                // The files of the root itself.
+                *sums.entry(b"/".to_vec()).or_default() += size;
             }
         }
         let mut tells_more = sums.clone();
