@@ -241,8 +241,8 @@ fn an_esp_that_is_too_small_says_what_would_do() {
     let mib: u64 = needed.trim().trim_end_matches(" MiB").parse().expect("a number");
     let expected = format!(
         "disk: p.UEFI: what goes into p.UEFI does not fit: it has 5 MiB, and needs {mib} MiB\n{mib} MiB would do: \
-         efipartsize=\"{mib}\" or --esp-size {mib}M; largest directories: /EFI 2 MiB, /os 2 MiB, /EFI/BOOT 1 MiB, /EFI/systemd \
-         1 MiB"
+         efipartsize=\"{mib}\" or --esp-size {mib}M; largest directories: / 2 MiB, /EFI 2 MiB, /os 2 MiB, /EFI/BOOT 1 MiB, \
+         /EFI/systemd 1 MiB"
     );
     assert_eq!(refusal, expected);
     esp_of(&paths, Some(&format!("{mib}M"))).expect("what was named does");
