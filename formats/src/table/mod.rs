@@ -1,3 +1,4 @@
 //! Partition tables.
 
 pub mod gpt;
+pub mod mbr;
