@@ -80,7 +80,7 @@ fn disk(root: Layout, identity: &Identity) -> Layout {
         start: 1 << 20,
         len: root.len(),
     };
-    let options = gpt::Options { len: root.len() + (2 << 20), sector_size: 512, disk_guid: None };
+    let options = gpt::Options::new(root.len() + (2 << 20), 512);
     let disk = gpt::lay(&[(partition, root)], &options, identity).expect("a partition that fits");
     (find_disk("qcow2").expect("a row").lay)(&disk, identity, &[]).expect("a disk of whole sectors")
 }

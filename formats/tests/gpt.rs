@@ -18,7 +18,7 @@ fn identity() -> Identity {
 }
 
 fn options(len: u64, sector_size: u32) -> Options {
-    Options { len, sector_size, disk_guid: None }
+    Options::new(len, sector_size)
 }
 
 fn partition(number: u32, name: &str, start: u64, len: u64) -> (Partition, Layout) {

@@ -36,7 +36,7 @@ fn disk(root: &Layout) -> Layout {
         start: MIB,
         len: root.len(),
     };
-    let options = Options { len, sector_size: 512, disk_guid: None };
+    let options = Options::new(len, 512);
     gpt::lay(&[(partition, root.clone())], &options, &identity).unwrap()
 }
 

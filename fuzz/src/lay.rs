@@ -156,8 +156,7 @@ pub fn gpt(data: &[u8]) {
 fn lay_gpt(u: &mut Unstructured) -> Result<()> {
     let sector_size = *u.choose(&[512, 512, 4096, 0, 520])?;
     let unit = if u.ratio(7, 8)? { u64::from(sector_size) } else { 1 };
-    let options =
-        gpt::Options { len: u.int_in_range(0..=1 << 40)? / 512 * unit, sector_size, disk_guid: None };
+    let options = gpt::Options::new(u.int_in_range(0..=1 << 40)? / 512 * unit, sector_size);
     let mut partitions = Vec::new();
     let mut end = gpt::first_usable(sector_size);
     while !u.is_empty() && partitions.len() < 140 {
@@ -213,7 +212,7 @@ fn whole_disk(u: &mut Unstructured) -> Result<()> {
         parts.push(part);
     }
     let gpt_parts: Vec<_> = (1..).zip(&parts).map(|(number, part)| gpt_part(number, part)).collect();
-    let options = gpt::Options { len: end + MIB, sector_size, disk_guid: None };
+    let options = gpt::Options::new(end + MIB, sector_size);
     let disk = gpt::lay(&gpt_parts, &options, &seed::identity()).expect("partitions in order");
     let row = u.choose(registry::DISKS)?;
     let image = (row.lay)(&disk, &seed::identity(), &[]).expect("a disk in a container");

@@ -141,11 +141,17 @@ pub fn gpt(data: &[u8]) {
             opened.partitions.iter().map(|part| (part.clone(), Layout::empty(part.len))).collect();
         let sector_size = opened.sector_size;
         let len = image.len() / u64::from(sector_size) * u64::from(sector_size);
-        let options = table::gpt::Options { len, sector_size, disk_guid: Some(opened.disk_guid) };
+        let options = table::gpt::Options {
+            disk_guid: Some(opened.disk_guid),
+            disk_signature: Some(opened.disk_signature),
+            hybrid: opened.hybrid.clone(),
+            ..table::gpt::Options::new(len, sector_size)
+        };
         let Ok(again) = table::gpt::lay(&partitions, &options, &Identity::new(b"", 0)) else { return };
         let contents = OneFile(&image);
         let again = table::gpt::open(&Reader::new(&again, &contents)).expect("our own table");
-        assert_eq!(format!("{:?}", again.partitions), format!("{:?}", opened.partitions));
+        assert_eq!(again.partitions, opened.partitions);
+        assert_eq!((again.disk_signature, again.hybrid), (opened.disk_signature, opened.hybrid));
     }
 }
 

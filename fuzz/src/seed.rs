@@ -195,7 +195,7 @@ pub fn tables(_: &str) -> Vec<Base> {
             (partition, Layout::empty(1 << 18))
         };
         let partitions: Vec<_> = (1..=count).map(partition).collect();
-        table::gpt::lay(&partitions, &table::gpt::Options { len, sector_size, disk_guid: None }, &identity())
+        table::gpt::lay(&partitions, &table::gpt::Options::new(len, sector_size), &identity())
     };
     let laid =
         [(512, 0), (512, 3), (512, 11), (4096, 0), (4096, 3)].map(|(sector, count)| disk(sector, count).ok());

@@ -97,6 +97,6 @@ fn lay_disk(
     let partitions: Vec<(gpt::Partition, Layout)> =
         partitions.filter_map(|(place, layout)| Some((partition(place)?, layout))).collect();
     let options =
-        gpt::Options { len: fit.len, sector_size: disk.sector_size.bytes(), disk_guid: Some(disk.guid) };
+        gpt::Options { disk_guid: Some(disk.guid), ..gpt::Options::new(fit.len, disk.sector_size.bytes()) };
     gpt::lay(&partitions, &options, &identity.role("disk"))
 }

@@ -1,5 +1,7 @@
 //! On-disk structures. UEFI 2.10, tables 5-3 (protective MBR), 5-5 (header), 5-6 (entry).
 
+use crate::table::mbr::disk::Record;
+use crate::table::mbr::types::GPT_PROTECTIVE;
 use std::mem::{offset_of, size_of};
 use uuid::Uuid;
 use zerocopy::little_endian::{U16, U32, U64};
@@ -76,32 +78,15 @@ const _: () = assert!(size_of::<Entry>() == 128);
 const _: () = assert!(offset_of!(Entry, starting_lba) == 32);
 const _: () = assert!(offset_of!(Entry, name) == 56);
 
-/// One record of the MBR.
-#[derive(Clone, Copy, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(super) struct MbrRecord {
-    pub boot_indicator: u8,
-    pub starting_chs: [u8; 3],
-    pub os_type: u8,
-    pub ending_chs: [u8; 3],
-    pub starting_lba: U32,
-    pub size_in_lba: U32,
-}
-
-/// OSType of the protective record.
-pub(super) const GPT_PROTECTIVE: u8 = 0xee;
-
-impl MbrRecord {
-    /// The record that covers all sectors but the first.
-    pub(super) fn protective(size: u32) -> MbrRecord {
-        MbrRecord {
-            boot_indicator: 0,
-            starting_chs: [0x00, 0x02, 0x00],
-            os_type: GPT_PROTECTIVE,
-            ending_chs: [0xff; 3],
-            starting_lba: 1.into(),
-            size_in_lba: size.into(),
-        }
+/// The record that covers all sectors but the first.
+pub(super) fn protective(size: u32) -> Record {
+    Record {
+        status: 0,
+        first_chs: [0x00, 0x02, 0x00],
+        kind: GPT_PROTECTIVE,
+        last_chs: [0xff; 3],
+        start: 1.into(),
+        count: size.into(),
     }
 }
 
@@ -109,20 +94,3 @@ impl MbrRecord {
 pub(super) fn protective_size(sectors: u64) -> u32 {
     u32::try_from(sectors - 1).unwrap_or(u32::MAX)
 }
-
-/// The end of the MBR: all of it that belongs to the table. The 446 bytes before are for boot code.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(super) struct Mbr {
-    pub records: [MbrRecord; 4],
-    pub signature: [u8; 2],
-}
-
-/// Position of [`Mbr`] in the first sector.
-pub(super) const MBR_AT: u64 = 446;
-/// The MBR's last two bytes.
-pub(super) const MBR_SIGNATURE: [u8; 2] = [0x55, 0xaa];
-
-const _: () = assert!(size_of::<MbrRecord>() == 16);
-const _: () = assert!(offset_of!(MbrRecord, size_in_lba) == 12);
-const _: () = assert!(size_of::<Mbr>() + MBR_AT as usize == 512);

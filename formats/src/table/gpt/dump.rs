@@ -1,8 +1,8 @@
 //! What every byte of a partitioned disk is.
 
-use super::copy::{Copy, Sectors, name_of, partition, read};
-use super::disk::{Header, MBR_AT, Mbr};
-use super::{title, types};
+use super::copy::{Copy, Sectors, name_of, partition};
+use super::disk::Header;
+use super::{protect, title, types};
 use crate::dump::Tiles;
 use crate::fault::Damage;
 use crate::layout::ReadAt;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub fn dump(image: &dyn ReadAt, out: &mut dyn fmt::Write) -> Result<(), Damage> {
     let sectors = Sectors::of(image)?;
     let mut tiles = Tiles::default();
-    mbr(image, &mut tiles)?;
+    protect::dump(image, &mut tiles)?;
     let (primary, backup) = sectors.copies();
     let copies = [(&primary, 1), (&backup, sectors.last())];
     for (copy, lba) in copies {
@@ -35,25 +35,6 @@ pub fn dump(image: &dyn ReadAt, out: &mut dyn fmt::Write) -> Result<(), Damage> 
         }
     }
     tiles.write(image, out)
-}
-
-fn mbr(image: &dyn ReadAt, tiles: &mut Tiles) -> Result<(), Damage> {
-    let mbr: Mbr = read(image, MBR_AT, "protective mbr")?;
-    tiles.add(0, MBR_AT, "mbr: boot code");
-    for (slot, record) in (0u64..).zip(&mbr.records) {
-        let text = format!(
-            "mbr: record {}: type {:02x}, status {:02x}, {} sectors at lba {}",
-            slot + 1,
-            record.os_type,
-            record.boot_indicator,
-            record.size_in_lba,
-            record.starting_lba
-        );
-        tiles.add(MBR_AT + slot * 16, 16, text);
-    }
-    let [a, b] = mbr.signature;
-    tiles.add(510, 2, format!("mbr: signature {a:02x} {b:02x}"));
-    Ok(())
 }
 
 fn table(sectors: Sectors<'_>, copy: &Copy, tiles: &mut Tiles) {

@@ -1,11 +1,9 @@
 //! Partitions -> disk.
 
-use super::disk::{
-    Entry, Header, MBR_AT, MBR_SIGNATURE, Mbr, MbrRecord, REVISION, SIGNATURE, protective_size,
-};
+use super::disk::{Entry, Header, REVISION, SIGNATURE};
 use super::{
     ENTRY, LONGEST_NAME, MOST_ENTRIES, Options, Partition, RESERVED_ATTRIBUTES, entries_for,
-    first_usable_for, last_usable_for, smallest_tail, title,
+    first_usable_for, last_usable_for, protect, smallest_tail, title,
 };
 use crate::bytes::align_up;
 use crate::fault::{Refusal, RefusalKind, Spot};
@@ -26,6 +24,7 @@ pub fn lay(parts: &[(Partition, Layout)], options: &Options, identity: &Identity
     check_distinct(parts, guid)?;
     parts.iter().try_for_each(|(partition, layout)| check_partition(partition, layout, options, entries))?;
     check_apart(parts)?;
+    protect::check(parts, options)?;
     let mut disk = table(parts, options, entries, guid);
     for (partition, layout) in parts {
         let scope = match partition.name.as_str() {
@@ -66,23 +65,14 @@ fn table(parts: &[(Partition, Layout)], options: &Options, entries: u32, guid: U
         partition_entry_lba: (last - array_sectors).into(),
         ..primary
     };
-    let mbr = Mbr {
-        records: [
-            MbrRecord::protective(protective_size(len / sector)),
-            FromZeros::new_zeroed(),
-            FromZeros::new_zeroed(),
-            FromZeros::new_zeroed(),
-        ],
-        signature: MBR_SIGNATURE,
-    };
     let header = |start, header: Header, what| Extent::of_bytes(start, header.sealed().as_bytes(), what);
-    let extents = vec![
-        Extent::of_bytes(MBR_AT, mbr.as_bytes(), What::new(&"protective mbr")),
+    let mut extents = protect::extents(parts, options);
+    extents.extend([
         header(sector, primary, What::new(&"gpt header")),
         Extent::of_bytes(2 * sector, array.clone(), What::new(&"gpt entries")),
         Extent::of_bytes((last - array_sectors) * sector, array, What::new(&"gpt backup entries")),
         header(last * sector, backup, What::new(&"gpt backup header")),
-    ];
+    ]);
     Layout::new(len, extents, vec![]).expect("the disk is long enough for both copies")
 }
 
@@ -104,11 +94,11 @@ fn entry_array(parts: &[(Partition, Layout)], entries: u32, sector: u64) -> Byte
     array.into()
 }
 
-fn refuse(kind: RefusalKind, object: impl Into<String>, reason: impl Into<String>) -> Refusal {
+pub(super) fn refuse(kind: RefusalKind, object: impl Into<String>, reason: impl Into<String>) -> Refusal {
     Refusal::new(kind, Spot::new("gpt", object), reason)
 }
 
-fn ensure(holds: bool, refusal: impl FnOnce() -> Refusal) -> Result<(), Refusal> {
+pub(super) fn ensure(holds: bool, refusal: impl FnOnce() -> Refusal) -> Result<(), Refusal> {
     if holds { Ok(()) } else { Err(refusal()) }
 }
 

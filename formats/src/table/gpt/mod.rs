@@ -1,7 +1,9 @@
 //! GUID partition table. UEFI Specification 2.10, chapter 5 "GUID Partition Table (GPT) Disk Layout".
 //!
 //! ```text
-//! sector 0        protective MBR: bytes 446..512; the 446 before it are for boot code and stay a gap
+//! sector 0        bytes   0..440  boot code: stays a gap
+//!                 bytes 440..444  disk signature, where one is asked for
+//!                 bytes 446..512  protective MBR: one record over the whole disk
 //! sector 1        primary header, 92 bytes
 //! sector 2 ..     primary entry array: 128 entries of 128 bytes, more where slots ask for it
 //! first usable    partitions, each under its name
@@ -9,6 +11,12 @@
 //!  .. last - 1    backup entry array
 //! last sector     backup header
 //! ```
+//!
+//! A hybrid MBR is not of the specification: firmware and systems that know no GPT see up to three of its partitions. Its
+//! record 1 protects sectors 1 to the first of these partitions, records 2 to 4 have them in the order asked for, as
+//! `sgdisk --hybrid` writes it. KIWI's `gpt_hybrid_mbr` takes the first three in the order in which it made them, with the
+//! first bytes of sgdisk's type codes: ef for the ESP and the BIOS boot partition, ea for an extended boot loader
+//! partition, 83 for the rest.
 //!
 //! Positions and lengths in this interface are bytes; a disk is valid for one sector size alone. The table is ours:
 //! the crates that read and write it want an open file and draw random GUIDs (they serve as oracles in the tests).
@@ -18,6 +26,7 @@ mod disk;
 mod dump;
 mod lay;
 mod open;
+mod protect;
 pub mod types;
 
 pub use dump::dump;
@@ -32,6 +41,8 @@ use uuid::Uuid;
 pub const ENTRIES: u32 = 128;
 /// Slots that a table can have here. Linux refuses arrays of more than 4 MiB.
 pub const MOST_ENTRIES: u32 = 32768;
+/// Partitions that a hybrid MBR has room for.
+pub const MOST_HYBRID: usize = 3;
 /// Bytes in an entry.
 const ENTRY: u64 = 128;
 /// UTF-16 units in a name.
@@ -61,6 +72,28 @@ pub struct Options {
     pub sector_size: u32,
     /// Disk GUID; from the identity (name `guid`) when `None`.
     pub disk_guid: Option<Uuid>,
+    /// NT disk signature at byte 440; that of a GPT has no use of its own, and the bytes stay a gap when `None`.
+    pub disk_signature: Option<u32>,
+    /// Partitions that are in the MBR, too, from its second record on: at most [`MOST_HYBRID`].
+    pub hybrid: Vec<HybridEntry>,
+}
+
+impl Options {
+    /// A disk whose GUID comes from the identity, with a protective MBR.
+    pub fn new(len: u64, sector_size: u32) -> Options {
+        Options { len, sector_size, disk_guid: None, disk_signature: None, hybrid: vec![] }
+    }
+}
+
+/// A partition that the MBR repeats.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HybridEntry {
+    /// Slot of the partition in the GPT.
+    pub number: u32,
+    /// Type byte in the MBR: see [`mbr::types`](super::mbr::types).
+    pub kind: u8,
+    /// Whether the BIOS's boot code shall boot it.
+    pub active: bool,
 }
 
 /// One partition and what is in it.
@@ -89,6 +122,10 @@ pub struct Opened {
     pub disk_guid: Uuid,
     /// Bytes in a sector.
     pub sector_size: u32,
+    /// NT disk signature; mostly 0.
+    pub disk_signature: u32,
+    /// Partitions that the MBR repeats as they are, in its order.
+    pub hybrid: Vec<HybridEntry>,
     /// Entries in use, by slot. Those that do not lie on the disk are left out (and in `damage`).
     pub partitions: Vec<Partition>,
     /// Everything that contradicts the format and could be read past.

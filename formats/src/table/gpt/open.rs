@@ -1,27 +1,21 @@
 //! Disk -> partitions, with everything that contradicts the specification.
 
 use super::copy::{Copy, Sectors, name_of, partition, read, read_bytes, spot};
-use super::disk::{
-    Entry, GPT_PROTECTIVE, Header, MBR_AT, MBR_SIGNATURE, Mbr, MbrRecord, REVISION, SIGNATURE,
-    protective_size,
-};
-use super::{Opened, Partition, RESERVED_ATTRIBUTES, title};
-use crate::bytes::is_zero;
+use super::disk::{Entry, Header, REVISION, SIGNATURE};
+use super::{Opened, Partition, RESERVED_ATTRIBUTES, protect, title};
 use crate::fault::{Damage, DamageKind};
 use crate::layout::ReadAt;
 use crate::registry::MOST_DAMAGE;
 use std::collections::BTreeMap;
 use std::mem::offset_of;
 use uuid::Uuid;
-use zerocopy::IntoBytes;
 
 /// Whether the image says that it has this table: a header behind the first sector, or a protective MBR and a header
 /// in the last sector.
 pub fn recognise(image: &dyn ReadAt) -> bool {
     let signed = |at: Option<u64>| at.is_some_and(|at| read::<[u8; 8]>(image, at, "") == Ok(SIGNATURE));
     let backup = |size: u64| signed(image.len().checked_sub(size));
-    let protected = || read::<Mbr>(image, MBR_AT, "").is_ok_and(|mbr| protective(&mbr).is_some());
-    signed(Some(512)) || signed(Some(4096)) || (backup(512) || backup(4096)) && protected()
+    signed(Some(512)) || signed(Some(4096)) || (backup(512) || backup(4096)) && protect::protects(image)
 }
 
 /// Reads and checks both copies of the table. A damaged primary copy is reported and the backup used in its place; it
@@ -30,7 +24,6 @@ pub fn open(image: &dyn ReadAt) -> Result<Opened, Damage> {
     let sectors = Sectors::of(image)?;
     let mut damage = Vec::new();
     check_length(sectors, &mut damage);
-    check_mbr(sectors, &mut damage);
     let table = match sectors.copies() {
         (Ok(primary), backup) => {
             check_alternate(sectors, &primary, &mut damage);
@@ -52,8 +45,17 @@ pub fn open(image: &dyn ReadAt) -> Result<Opened, Damage> {
         (Err(found), Err(_)) => return Err(found),
     };
     let partitions = partitions(sectors, &table, &mut damage);
+    let tables = table.header.first_usable_lba.get();
+    let (disk_signature, hybrid) = protect::open(sectors, &partitions, tables, &mut damage);
     damage.truncate(MOST_DAMAGE);
-    Ok(Opened { disk_guid: table.header.disk_guid.into(), sector_size: sectors.size, partitions, damage })
+    Ok(Opened {
+        disk_guid: table.header.disk_guid.into(),
+        sector_size: sectors.size,
+        disk_signature,
+        hybrid,
+        partitions,
+        damage,
+    })
 }
 
 fn check_length(sectors: Sectors<'_>, damage: &mut Vec<Damage>) {
@@ -61,47 +63,6 @@ fn check_length(sectors: Sectors<'_>, damage: &mut Vec<Damage>) {
     if !len.is_multiple_of(size) {
         let (expected, found) = (format!("a multiple of {size} bytes"), format!("{len} bytes"));
         damage.push(Damage::new(DamageKind::Truncated, spot("disk"), len, expected, found));
-    }
-}
-
-/// The record that protects the table, and its slot.
-fn protective(mbr: &Mbr) -> Option<(usize, &MbrRecord)> {
-    let signed = mbr.signature == MBR_SIGNATURE;
-    let mut records = mbr.records.iter().enumerate();
-    records.find(|(_, record)| record.os_type == GPT_PROTECTIVE).filter(|_| signed)
-}
-
-/// Section 5.2.3. The boot indicator is the BIOS's business, and the CHS fields are nobody's.
-fn check_mbr(sectors: Sectors<'_>, damage: &mut Vec<Damage>) {
-    let object = "protective mbr";
-    let mbr: Mbr = match read(sectors.image, MBR_AT, object) {
-        Ok(mbr) => mbr,
-        Err(found) => return damage.push(found),
-    };
-    let mut note = |at: u64, expected: String, found: String| {
-        damage.push(Damage::new(DamageKind::Value, spot(object), at, expected, found));
-    };
-    if mbr.signature != MBR_SIGNATURE {
-        let found = format!("{:02x} {:02x}", mbr.signature[0], mbr.signature[1]);
-        return note(510, "the signature 55 aa".to_owned(), found);
-    }
-    let Some((slot, record)) = protective(&mbr) else {
-        return note(MBR_AT, "a record of type ee".to_owned(), "none".to_owned());
-    };
-    let at = |slot: usize| MBR_AT + (slot * size_of::<MbrRecord>()) as u64;
-    let start = record.starting_lba.get();
-    if start != 1 {
-        note(at(slot) + 8, "starting lba 1".to_owned(), start.to_string());
-    }
-    let (size, expected) = (record.size_in_lba.get(), protective_size(sectors.count()));
-    if size != expected && size != u32::MAX {
-        note(at(slot) + 12, format!("{expected} sectors"), size.to_string());
-    }
-    for (other, record) in mbr.records.iter().enumerate().filter(|&(other, _)| other != slot) {
-        if !is_zero(record.as_bytes()) {
-            let found = format!("type {:02x}", record.os_type);
-            note(at(other), "an unused record".to_owned(), found);
-        }
     }
 }
 
