@@ -1,13 +1,14 @@
 //! The whole way from an image and a tree to files.
 
-use crate::compose::{Composed, compose};
+use crate::compose::{Composed, compose, unwritten};
 use crate::emit::{self, Calls, EmitError, Progress, Written};
 use crate::model::Image;
 use crate::plan::{Fit, fit, plan};
+use crate::report::LayoutReport;
 use crate::survey::Survey;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::identity::Identity;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -42,13 +43,18 @@ pub enum Stage {
 /// What was made.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// All numbers.
+    /// All numbers, as [`LayoutReport`] has them.
+    #[serde(rename = "layout", serialize_with = "layout")]
     pub fit: Fit,
     /// The files.
     pub outputs: Vec<OutputReport>,
     /// What it took.
     #[serde(skip)]
     pub calls: Calls,
+}
+
+fn layout<S: Serializer>(fit: &Fit, serializer: S) -> Result<S::Ok, S::Error> {
+    LayoutReport::of_fit(fit).serialize(serializer)
 }
 
 /// A file that was written.
@@ -98,7 +104,21 @@ pub fn identity(image: &Image, seed: Option<&[u8]>, epoch: i64) -> Identity {
     }
 }
 
-/// Everything but the writing: what `plan --root` prints, and what [`run`] writes.
+/// Numbers; where all of it can be written, those of what was laid, too.
+pub fn numbers(
+    image: &Image,
+    identity: &Identity,
+    tree: diskwright_fstools::tree::Tree,
+) -> Result<Fit, Refusal> {
+    let plan = plan(image, identity)?;
+    let mut fit = fit(&plan, tree)?;
+    if unwritten(&plan).is_none() {
+        compose(&mut fit, identity)?;
+    }
+    Ok(fit)
+}
+
+/// Everything but the writing: what [`run`] writes.
 pub fn lay(
     image: &Image,
     identity: &Identity,

@@ -2,18 +2,20 @@
 
 pub mod checks;
 mod defaults;
+mod disk;
 mod select;
 
+pub use disk::{ESP_MIB, ESP_MOUNT};
 pub use select::{Selection, select};
 
 use crate::boot;
 use crate::describe::kiwi::{label_options, mkfs_options};
-use crate::describe::{Diagnostic, Diagnostics, Lack, Span};
+use crate::describe::{Diagnostic, Diagnostics, Span};
 use crate::model::{
-    Arch, Bytes, Disk, DiskSize, DiskType, Esp, Format, Image, Kind, Loader, MIB, Mkfs, Model, Naming, Rule,
-    SectorSize, Size, SizeElement, Target, Type, Volume, mib,
+    Arch, Bytes, Contents, Disk, DiskSize, Format, Image, ImageSource, Kind, Loader, MIB, Mkfs, Model,
+    Naming, Partition, PartitionKind, Rule, SectorSize, Size, SizeElement, Table, Target, Type, Volume, mib,
 };
-use crate::plan::{Part, Plan, ROOT};
+use crate::plan::{ESP, Part, Plan, ROOT};
 use diskwright_formats::bytes::escaped;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::registry::{DISKS, find_disk};
@@ -45,6 +47,10 @@ pub struct Choice {
     pub no_boot: bool,
     /// KIWI's names of runtime checks that are switched off.
     pub disabled_checks: Vec<String>,
+    /// `--kiwi-sizes`: KIWI's arithmetic in the place of ours.
+    pub kiwi_sizes: bool,
+    /// `--partition NAME=FILE`: images that partitions are made of.
+    pub partitions: Vec<(String, ImageSource)>,
 }
 
 impl Choice {
@@ -62,6 +68,8 @@ impl Choice {
             command_line: None,
             no_boot: false,
             disabled_checks: Vec::new(),
+            kiwi_sizes: false,
+            partitions: Vec::new(),
         }
     }
 }
@@ -75,10 +83,12 @@ pub struct Resolved {
     pub profiles: Vec<String>,
     /// Warnings of the description.
     pub warnings: Diagnostics,
-    /// Where the size of each part is written, by its role in the plan; `boot` is the loader.
+    /// Where the size of each part is written, by its role in the plan; `loader` is the loader.
     pub spans: Vec<(String, Span)>,
     /// What the preparation of its tree would have to do, as errors: `create` has the tree already, `build` stops here.
     pub needs: Vec<Diagnostic>,
+    /// What cannot be written yet, as errors: it can be planned, and not made.
+    pub lacks: Vec<Diagnostic>,
 }
 
 impl Resolved {
@@ -90,7 +100,7 @@ impl Resolved {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
         };
         let role = match (refusal.spot.format, refusal.spot.object.as_str()) {
-            ("boot", _) => "boot",
+            ("boot", _) => "loader",
             ("disk", "") => ROOT,
             _ => plan.parts.iter().find(of_part)?.role.as_str(),
         };
@@ -121,12 +131,6 @@ impl fmt::Display for ResolveError {
 
 impl std::error::Error for ResolveError {}
 
-/// Size of the EFI system partition of a description that gives none, in MiB (KIWI's default).
-pub const ESP_MIB: u64 = 20;
-
-/// Where the EFI system partition is mounted.
-pub const ESP_MOUNT: &str = "/boot/efi";
-
 /// What KIWI leaves out of an image: its own traces in a prepared tree, and what is in directories that are mounted over.
 const KIWI_EXCLUDES: [&str; 6] = ["image", ".kconfig", "run/*", "tmp/*", ".buildenv", "var/cache/kiwi"];
 
@@ -138,13 +142,13 @@ const KIWI_HOOKS: [&str; 4] =
 pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError> {
     let selection = select(model, choice)?;
     let (checked, unprepared) = checks::run(&selection, &choice.disabled_checks);
-    let Selection { profiles, preferences, kind: chosen, problems: selecting, .. } = selection;
     let arch = choice.arch.machine();
+    let chosen = selection.kind;
     let mut problems = model.problems.clone();
-    problems.extend(preferences.iter().flat_map(|one| one.problems.iter().cloned()));
-    problems.extend(selecting);
+    problems.extend(selection.preferences.iter().flat_map(|one| one.problems.iter().cloned()));
+    problems.extend(selection.problems.iter().cloned());
     problems.extend(checked);
-    let version = preferences.iter().find_map(|one| one.version.clone());
+    let version = selection.preferences.iter().find_map(|one| one.version.clone());
     if version.is_none() {
         let message = "no version in the preferences that are selected";
         problems.push(model.span.error("missing-element", message));
@@ -153,18 +157,26 @@ pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError>
         problems.extend(chosen.problems.iter().cloned());
     }
     let target = match chosen {
-        Some(Type { kind: Some(Kind::Disk(disk)), span, .. }) => {
-            disk_target(disk, span, choice, &mut problems)?
+        Some(kind @ Type { kind: Some(Kind::Disk(disk)), .. }) => {
+            disk::disk_target(&selection, kind, disk, choice, &mut problems)?
         }
         Some(Type { kind: Some(Kind::Filesystem { name, options, size }), .. }) => {
             Some(bare_target(name, options, *size, choice)?)
         }
         _ => None,
     };
-    let diagnostics = Diagnostics::new(problems);
+    if choice.no_boot {
+        problems
+            .retain(|one| !one.lack.as_ref().is_some_and(|lack| lack.part.starts_with("bootloader@name")));
+    }
+    // What is only not supported yet does not keep an image from being planned.
+    let is_lack = |one: &Diagnostic| one.lack.is_some();
+    let (lacks, rest): (Vec<Diagnostic>, Vec<Diagnostic>) = problems.iter().cloned().partition(is_lack);
+    let diagnostics = Diagnostics::new(rest);
     let Some(target) = target.filter(|_| !diagnostics.stop()) else {
-        return Err(ResolveError::Refused(diagnostics));
+        return Err(ResolveError::Refused(Diagnostics::new(problems)));
     };
+    let Selection { profiles, .. } = selection;
     let image = Image {
         name: model.name.clone(),
         title: model.displayname.clone().unwrap_or_else(|| model.name.clone()),
@@ -178,7 +190,7 @@ pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError>
     let needs = model.needs.iter().filter(|need| need.scope.applies(&profiles, arch));
     let needs = needs.map(|need| need.problem.clone()).chain(unprepared).collect();
     let spans = chosen.map(|chosen| chosen.spans.clone()).unwrap_or_default();
-    Ok(Resolved { image, profiles, warnings: diagnostics, spans, needs })
+    Ok(Resolved { image, profiles, warnings: diagnostics, spans, needs, lacks })
 }
 
 fn wrong_choice(option: &str, reason: String, hint: impl Into<String>) -> ResolveError {
@@ -216,84 +228,6 @@ fn mkfs(option: &str, name: &str, options: Vec<String>) -> Result<Mkfs, ResolveE
         let spot = Spot::new("image", format!("{option}: {}", refusal.spot));
         ResolveError::Choice(Refusal { spot, ..refusal })
     })
-}
-
-/// A disk; `None` where a problem was added.
-fn disk_target(
-    disk: &DiskType,
-    span: &Span,
-    choice: &Choice,
-    problems: &mut Vec<Diagnostic>,
-) -> Result<Option<Target>, ResolveError> {
-    let Some(loader) = open_questions(disk, span, choice, problems) else { return Ok(None) };
-    let Some(filesystem) = choice.filesystem.clone().or(disk.filesystem.clone()) else { return Ok(None) };
-    let label = choice.label.as_deref().or(disk.label.as_deref()).unwrap_or("ROOT");
-    let options = disk.options.iter().cloned().chain(label_options(&filesystem, label)).collect();
-    let (size, root) = sizes(disk, choice);
-    let esp_size = choice.esp_size.map_or(Rule::Exact(mib(disk.esp_mib.unwrap_or(ESP_MIB))), Rule::from);
-    let esp = Volume { format: mkfs("efipartsize", "vfat", mkfs_options("fat16", "EFI"))?, size: esp_size };
-    let loader = if choice.no_boot { Loader::Custom } else { loader };
-    let command_line = choice.command_line.clone().unwrap_or_else(|| disk.command_line.clone());
-    Ok(Some(Target::Disk(Box::new(Disk {
-        sector_size: disk.sector_size,
-        first: Bytes(disk.start_sector.saturating_mul(disk.sector_size.bytes().into())),
-        size,
-        unpartitioned: disk.size.map_or(Bytes(0), |size| size.unpartitioned),
-        bios_boot: disk.csm && matches!(choice.arch, Arch::X86_64 | Arch::Ix86),
-        esp: Some(Esp { volume: esp, mountpoint: ESP_MOUNT.to_owned(), loader }),
-        partitions: disk.partitions.clone(),
-        root: Volume { format: mkfs("--fs", &filesystem, options)?, size: root },
-        root_options: disk.mount_options.clone().unwrap_or_else(|| "defaults".to_owned()),
-        naming: disk.naming,
-        discoverable: disk.discoverable,
-        command_line: one_line("--cmdline", command_line)?,
-        formats: formats(choice, disk.format.clone())?,
-    }))))
-}
-
-/// What the description left open and the machine or KIWI's defaults decide against us.
-fn open_questions(
-    disk: &DiskType,
-    span: &Span,
-    choice: &Choice,
-    problems: &mut Vec<Diagnostic>,
-) -> Option<Loader> {
-    let before = problems.len();
-    if !disk.uefi && matches!(choice.arch, Arch::X86_64 | Arch::Ix86) {
-        let message = format!(
-            "type without the attribute firmware: on {} KIWI then takes \"bios\", which is not supported yet",
-            choice.arch
-        );
-        let lack = Lack::new("type@firmware=bios", "boot of BIOS machines");
-        let problem = span.error("unsupported", message).hint("add firmware=\"uefi\"").lack(lack);
-        problems.push(problem);
-    }
-    if disk.loader.is_none() {
-        let message =
-            "type without the element bootloader: KIWI then takes \"grub2\", which is not supported yet";
-        let hint = "add <bootloader name=\"systemd_boot\"/>, or name=\"custom\", which installs nothing";
-        let lack = Lack::new("bootloader@name=grub2", "GRUB");
-        problems.push(span.error("unsupported", message).hint(hint).lack(lack));
-    }
-    disk.loader.filter(|_| problems.len() == before)
-}
-
-/// The size of the disk and of its root: `--size`, else the description's.
-fn sizes(disk: &DiskType, choice: &Choice) -> (DiskSize, Rule) {
-    let system = disk.system_mib.filter(|_| !disk.resize).map(|size| Rule::Exact(mib(size)));
-    match (choice.size, disk.size) {
-        (Some(Size::Exact(bytes)), _) => (DiskSize::Exact(bytes), system.unwrap_or(Rule::Rest)),
-        (Some(size), _) => (DiskSize::Computed { extra: Bytes(0) }, size.into()),
-        (None, Some(SizeElement { value, additive: false, .. })) => {
-            (DiskSize::Exact(value), system.unwrap_or(Rule::Rest))
-        }
-        // What is unpartitioned is part of the value and goes to no partition.
-        (None, Some(SizeElement { value, unpartitioned, .. })) => {
-            let extra = Bytes(value.0 - unpartitioned.0);
-            (DiskSize::Computed { extra }, system.unwrap_or(Rule::ROOMY))
-        }
-        (None, None) => (DiskSize::Computed { extra: Bytes(0) }, system.unwrap_or(Rule::ROOMY)),
-    }
 }
 
 fn one_line(option: &str, text: String) -> Result<String, ResolveError> {
@@ -351,15 +285,6 @@ pub fn from_tree(tree: &Tree, name: &str, choice: &Choice) -> Result<Image, Refu
 
 fn describe_tree(tree: &Tree, name: &str, choice: &Choice) -> Result<Image, ResolveError> {
     let loader = boot::find_loader(tree).filter(|_| !choice.no_boot);
-    let esp = match loader {
-        None => None,
-        Some(_) => {
-            let size = choice.esp_size.map_or(Rule::Free { least: mib(32), percent: 100 }, Rule::from);
-            let format = mkfs("--esp-size", "vfat", mkfs_options("vfat", "EFI"))?;
-            let loader = Loader::SystemdBoot { timeout: 3, initrd: true };
-            Some(Esp { volume: Volume { format, size }, mountpoint: ESP_MOUNT.to_owned(), loader })
-        }
-    };
     let filesystem = choice.filesystem.as_deref().unwrap_or("ext4");
     let label = choice.label.as_deref().unwrap_or("ROOT");
     let options = label_options(filesystem, label).to_vec();
@@ -367,27 +292,55 @@ fn describe_tree(tree: &Tree, name: &str, choice: &Choice) -> Result<Image, Reso
         Some(Size::Exact(bytes)) => (DiskSize::Exact(bytes), Rule::Rest),
         other => (DiskSize::Computed { extra: Bytes(0) }, other.map_or(Rule::ROOMY, Rule::from)),
     };
+    let arch = loader.map_or(choice.arch, |(arch, _)| arch);
+    let part =
+        |role: &str, name: &str, kind, size, knob: &str, (format, mountpoint): (Mkfs, &str)| Partition {
+            role: role.to_owned(),
+            name: name.to_owned(),
+            kind,
+            type_guid: (role == ROOT).then(|| arch.root_guid()),
+            number: None,
+            clones: 0,
+            size,
+            knob: knob.to_owned(),
+            layers: Vec::new(),
+            contents: Contents::Mounted {
+                format,
+                mountpoint: mountpoint.to_owned(),
+                options: "defaults".to_owned(),
+            },
+        };
+    let mut partitions = Vec::new();
+    if loader.is_some() {
+        let size = choice.esp_size.map_or(Rule::Free { least: mib(32), percent: 100 }, Rule::from);
+        let format = mkfs("--esp-size", "vfat", mkfs_options("vfat", "EFI"))?;
+        partitions.push(part(ESP, "p.UEFI", PartitionKind::Esp, size, disk::ESP_KNOB, (format, ESP_MOUNT)));
+    }
+    let format = mkfs("--fs", filesystem, options)?;
+    partitions.push(part(ROOT, "p.lxroot", PartitionKind::Linux, root, disk::DISK_KNOB, (format, "/")));
+    disk::images(&mut partitions, choice)?;
     let command_line = choice.command_line.clone().unwrap_or_else(|| "rw".to_owned());
     let disk = Disk {
+        table: Table::Gpt { hybrid: false },
         sector_size: SectorSize::B512,
         first: Bytes(MIB),
         size,
         unpartitioned: Bytes(0),
-        bios_boot: false,
-        esp,
-        partitions: Vec::new(),
-        root: Volume { format: mkfs("--fs", filesystem, options)?, size: root },
-        root_options: "defaults".to_owned(),
+        partitions,
+        active: None,
+        volumes: None,
+        loader: loader.map_or(Loader::Custom, |_| Loader::SystemdBoot { timeout: 3, initrd: true }),
         naming: Naming::Uuid,
-        discoverable: true,
         command_line: one_line("--cmdline", command_line)?,
         formats: formats(choice, None)?,
+        kiwi_files: false,
+        kiwi_sizes: None,
     };
     Ok(Image {
         name: name.to_owned(),
         title: escaped(name.as_bytes()),
         version: None,
-        arch: loader.map_or(choice.arch, |(arch, _)| arch),
+        arch,
         excludes: Vec::new(),
         hooks: Vec::new(),
         target: Target::Disk(Box::new(disk)),

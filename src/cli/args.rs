@@ -155,6 +155,9 @@ pub(super) struct Shape {
     /// Make no boot files, even where they are asked for
     #[arg(long)]
     pub(super) no_boot: bool,
+    /// Take KIWI's arithmetic of sizes, and the types that its tools leave in an MBR
+    #[arg(long)]
+    pub(super) kiwi_sizes: bool,
 }
 
 /// `diskwright create`
@@ -340,7 +343,7 @@ pub(super) struct Info {
     #[arg(required = true, value_name = "DESCRIPTION")]
     pub(super) descriptions: Vec<PathBuf>,
     /// Say what would be refused: of many descriptions, and of all those below a directory that is none itself
-    #[arg(long, conflicts_with_all = ["profile", "image_type", "size", "fs", "format", "label", "esp_size", "cmdline", "no_boot", "set_type_attr", "set_release_version", "ignore_repos", "ignore_repos_used_for_build", "set_repo", "set_repo_credentials", "add_repo", "add_repo_credentials", "add_package", "add_bootstrap_package", "delete_package", "ca_cert", "ca_target_distribution", "set_container_derived_from", "set_container_tag", "add_container_label"])]
+    #[arg(long, conflicts_with_all = ["profile", "image_type", "size", "fs", "format", "label", "esp_size", "cmdline", "no_boot", "kiwi_sizes", "set_type_attr", "set_release_version", "ignore_repos", "ignore_repos_used_for_build", "set_repo", "set_repo_credentials", "add_repo", "add_repo_credentials", "add_package", "add_bootstrap_package", "delete_package", "ca_cert", "ca_target_distribution", "set_container_derived_from", "set_container_tag", "add_container_label"])]
     pub(super) support: bool,
     /// Add what a package manager would install besides (not yet: needs a solver)
     #[arg(long)]

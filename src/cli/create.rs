@@ -8,6 +8,7 @@ use super::setting::Setting;
 use super::timing::Clock;
 use super::tree::{origin, read, surveying, system_of};
 use crate::build::{self, BuildError, Report, Request, Stage, identity};
+use crate::describe::Diagnostics;
 use crate::describe::kiwi::{Description, load_with};
 use crate::emit;
 use crate::model::{Arch, Image, System};
@@ -47,6 +48,7 @@ pub(super) fn create(
         Some(path) => {
             let (description, resolved) =
                 described(&path, &selection, &changes, &shape, Task::Create, voice)?;
+            refuse_lacks(&resolved, voice)?;
             bundle_format = self::bundle_format(&description, &choice(&selection, &shape, OsStr::new(""))?);
             clock.stage("describe");
             let survey = read(&origin, shape.owner, setting, Some(existing(&output)))?;
@@ -77,6 +79,7 @@ pub(super) fn build(
     let mut clock = Clock::start(setting.timings);
     let Build { description, output, selection, changes, shape, writing } = args;
     let (description, resolved) = described(&description, &selection, &changes, &shape, Task::Build, voice)?;
+    refuse_lacks(&resolved, voice)?;
     let prepared = prepare(&description, &resolved).map_err(|error| voice.unprepared(error))?;
     clock.stage("describe");
     let survey = root::survey(&prepared, &surveying(shape.owner, setting, Some(existing(&output))))?;
@@ -160,6 +163,14 @@ fn existing(path: &Path) -> &Path {
         .unwrap_or(Path::new("."))
 }
 
+/// What can be planned and not made.
+fn refuse_lacks(resolved: &Resolved, voice: Voice) -> Result<(), Failure> {
+    match resolved.lacks.as_slice() {
+        [] => Ok(()),
+        lacks => Err(voice.refused(&Diagnostics::new(lacks.to_vec()))),
+    }
+}
+
 /// A description, read and resolved; its warnings are said.
 pub(super) fn described(
     path: &Path,
@@ -211,6 +222,7 @@ pub(super) fn choice(selection: &Selection, shape: &Shape, ending: &OsStr) -> Re
         label: shape.label.clone(),
         command_line: shape.cmdline.clone(),
         no_boot: shape.no_boot,
+        kiwi_sizes: shape.kiwi_sizes,
         ..Choice::new(arch)
     })
 }

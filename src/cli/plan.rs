@@ -7,8 +7,9 @@ use super::say::{Voice, size, table};
 use super::setting::Setting;
 use super::tree::{origin, read, system_of};
 use crate::build::{self, identity};
-use crate::model::{DiskSize, Loader, System};
-use crate::plan::{Fit, Part, Place, Plan, plan as plan_of};
+use crate::model::{Loader, System, Table};
+use crate::plan::{DiskPlan, Fit, Part, Place, Plan, Slot, plan as plan_of};
+use crate::report::LayoutReport;
 use crate::root::Task;
 use crate::survey::Survey;
 use diskwright_formats::identity::Identity;
@@ -44,37 +45,31 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
             None => wanted,
         },
     };
+    for lack in wanted.resolved.iter().flat_map(|resolved| &resolved.lacks) {
+        voice.note(&format!("planned, and not made yet: {lack}"));
+    }
     let image = &wanted.image;
     let identity = identity(image, setting.seed.as_deref().map(str::as_bytes), setting.epoch_or_default());
     match survey {
         Some(survey) => fitted(&wanted, &identity, survey, voice),
         None => {
             let plan = plan_of(image, &identity)?;
-            voice.result(&plan, &rules_text(&plan))
+            voice.result(&LayoutReport::of_plan(&plan), &rules_text(&plan))
         }
     }
 }
 
 fn fitted(wanted: &Wanted, identity: &Identity, survey: Survey, voice: Voice) -> Result<(), Failure> {
-    let laid = build::lay(&wanted.image, identity, survey.tree, &mut |_| {});
-    let (fit, _) = laid.map_err(|refusal| wanted.refused(refusal, identity, voice))?;
+    let fit = build::numbers(&wanted.image, identity, survey.tree);
+    let fit = fit.map_err(|refusal| wanted.refused(refusal, identity, voice))?;
     warn(&fit.plan, voice);
-    voice.result(&fit, &layout_text(&fit))
+    voice.result(&LayoutReport::of_fit(&fit), &layout_text(&fit))
 }
 
 fn rules_text(plan: &Plan) -> String {
     let mut text = head(plan);
     if let Some(disk) = &plan.disk {
-        let size = match disk.size {
-            DiskSize::Exact(bytes) => bytes.to_string(),
-            DiskSize::Computed { extra } if extra.0 == 0 => {
-                format!("what its partitions need, more than {}", disk.least)
-            }
-            DiskSize::Computed { extra } => {
-                format!("what its partitions need and {extra}, more than {}", disk.least)
-            }
-        };
-        let _ = writeln!(text, "disk: gpt {}, {size}", disk.guid);
+        let _ = writeln!(text, "disk: {}, {}", table_text(disk), disk.size_text());
     }
     let head = [
         ("nr", true),
@@ -99,7 +94,7 @@ fn rules_text(plan: &Plan) -> String {
 pub(super) fn layout_text(fit: &Fit) -> String {
     let mut text = head(&fit.plan);
     if let Some(disk) = &fit.plan.disk {
-        let _ = writeln!(text, "disk: gpt {}, {} ({} bytes)", disk.guid, size(fit.len), fit.len);
+        let _ = writeln!(text, "disk: {}, {} ({} bytes)", table_text(disk), size(fit.len), fit.len);
     }
     let head = [
         ("nr", true),
@@ -135,6 +130,18 @@ pub(super) fn layout_text(fit: &Fit) -> String {
     }
     tail(&mut text, &fit.plan);
     text
+}
+
+/// `gpt` with the disk's GUID, `mbr` with its signature.
+fn table_text(disk: &DiskPlan) -> String {
+    match disk.table {
+        Table::Gpt { hybrid: false } => format!("gpt {}", disk.guid),
+        Table::Gpt { hybrid: true } => {
+            format!("gpt {} with a hybrid mbr {:#010x}", disk.guid, disk.signature)
+        }
+        Table::Mbr { .. } => format!("mbr {:#010x}", disk.signature),
+        Table::Dasd => "dasd".to_owned(),
+    }
 }
 
 fn head(plan: &Plan) -> String {
@@ -179,6 +186,12 @@ fn tail(text: &mut String, plan: &Plan) {
                 "boot: systemd-boot out of the tree, {timeout} s until the newest kernel starts"
             );
         }
+        Some(Loader::Grub) => {
+            let _ = writeln!(text, "boot: GRUB, which cannot be installed yet");
+        }
+        Some(Loader::Zipl) => {
+            let _ = writeln!(text, "boot: a loader for s390, which cannot be installed yet");
+        }
         Some(Loader::Custom) => {
             let _ = writeln!(text, "boot: what the tree brings itself");
         }
@@ -200,10 +213,15 @@ fn cells(part: &Part) -> [String; 6] {
     let dash = || "-".to_owned();
     let entry = part.entry.as_ref();
     let fs = part.filesystem.as_ref();
-    let kind = entry.map_or_else(dash, |entry| match gpt::types::name(&entry.type_guid) {
-        Some(name) => name.to_owned(),
-        None => entry.type_guid.to_string(),
-    });
+    let kind = match entry.map(|entry| &entry.slot) {
+        Some(Slot::Gpt { type_guid, .. }) => {
+            gpt::types::name(type_guid).map_or_else(|| type_guid.to_string(), str::to_owned)
+        }
+        Some(Slot::Mbr { mbr_type, active }) => {
+            format!("{mbr_type:02x}{}", if *active { " active" } else { "" })
+        }
+        Some(Slot::Dasd) | None => dash(),
+    };
     [
         entry.map_or_else(dash, |entry| entry.number.to_string()),
         entry.map_or_else(|| part.role.clone(), |entry| entry.name.clone()),

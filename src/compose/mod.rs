@@ -5,12 +5,13 @@
 //! tree -> file system --> table -> disk -> container, for each output
 //! ```
 
-use crate::plan::{DiskPlan, Fit, Place, Usage, fs_identity, within};
+use crate::model::{Loader, Table};
+use crate::plan::{DiskPlan, Entry, Fit, Place, Plan, Slot, Usage, fs_identity, within};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::identity::Identity;
 use diskwright_formats::layout::Layout;
 use diskwright_formats::registry::find_disk;
-use diskwright_formats::table::gpt;
+use diskwright_formats::table::{gpt, mbr};
 use diskwright_fstools::registry::{Geometry, Laid};
 
 /// Sectors of a bare file system.
@@ -30,11 +31,16 @@ pub struct Composed {
 /// Lays everything: file systems, table, containers. All outputs share one disk. Fills in how full each file system is.
 /// `identity` is the one that the plan was made with.
 pub fn compose(fit: &mut Fit, identity: &Identity) -> Result<Vec<Composed>, Refusal> {
+    if let Some(refusal) = unwritten(&fit.plan) {
+        return Err(refusal);
+    }
     let disk = fit.plan.disk.clone();
     let sector = disk.as_ref().map_or(BARE_SECTOR, |disk| disk.sector_size.bytes());
     let mut layouts = Vec::new();
-    for place in &mut fit.places {
-        layouts.push(lay_place(place, sector, identity)?);
+    for at in 0..fit.places.len() {
+        let (layout, usage) = lay_place(fit, at, sector, identity)?;
+        fit.places[at].usage = usage;
+        layouts.push(layout);
     }
     let layout = match &disk {
         Some(disk) => lay_disk(fit, disk, layouts, identity)?,
@@ -57,22 +63,59 @@ pub fn compose(fit: &mut Fit, identity: &Identity) -> Result<Vec<Composed>, Refu
     outputs.collect()
 }
 
-fn lay_place(place: &mut Place, sector: u32, identity: &Identity) -> Result<Layout, Refusal> {
-    let (Some(filesystem), Some(tree)) = (&place.part.filesystem, &place.tree) else {
-        return Ok(Layout::empty(place.len));
+/// What of a plan cannot be written yet.
+pub fn unwritten(plan: &Plan) -> Option<Refusal> {
+    let refuse = |object: &str, what: String| {
+        let reason = format!("{what}, which is planned and cannot be written yet");
+        Some(Refusal::new(RefusalKind::Unsupported, Spot::new("disk", object), reason))
     };
-    let hidden_sectors = place.start / u64::from(sector);
-    let geometry = Geometry { len: place.len, sector_size: sector, hidden_sectors };
-    let identity = fs_identity(identity, &place.part.role);
+    for part in &plan.parts {
+        let unwritten = part.filesystem.as_ref().filter(|filesystem| !filesystem.is_written());
+        if let Some(layer) = part.layers.first() {
+            return refuse(part.name(), format!("a layer of {}", layer.name()));
+        }
+        if let Some(filesystem) = unwritten {
+            return refuse(part.name(), format!("a file system of type {}", filesystem.mkfs.name));
+        }
+        if part.packed {
+            return refuse(part.name(), "a packed root".to_owned());
+        }
+    }
+    let disk = plan.disk.as_ref()?;
+    match (&disk.volumes, disk.table, plan.boot.as_ref().map(|boot| boot.loader)) {
+        (Some(volumes), _, _) => refuse("", format!("volumes of {}", volumes.manager.name())),
+        (_, Table::Dasd, _) => refuse("", "the table of a DASD".to_owned()),
+        (_, _, Some(Loader::Grub)) => refuse("", "GRUB".to_owned()),
+        (_, _, Some(Loader::Zipl)) => refuse("", "a loader for s390".to_owned()),
+        _ => None,
+    }
+}
+
+/// A part. A clone is what its origin holds, laid again under ids of its own.
+fn lay_place(
+    fit: &Fit,
+    at: usize,
+    sector: u32,
+    identity: &Identity,
+) -> Result<(Layout, Option<Usage>), Refusal> {
+    let Place { part, start, len, .. } = &fit.places[at];
+    let origin = part.clone_of.as_deref();
+    let source = origin.and_then(|role| fit.places.iter().find(|one| one.part.role == role));
+    let tree = source.unwrap_or(&fit.places[at]).tree.as_ref();
+    let (Some(filesystem), Some(tree)) = (&part.filesystem, tree) else {
+        return Ok((Layout::empty(*len), None));
+    };
+    let geometry = Geometry { len: *len, sector_size: sector, hidden_sectors: start / u64::from(sector) };
+    let identity = fs_identity(identity, &part.role, origin);
     let laid = filesystem.filesystem()?.lay(tree, &geometry, &identity);
-    let Laid { layout, usage } = laid.map_err(|refusal| within(&place.part, refusal))?;
-    place.usage = Some(Usage {
+    let Laid { layout, usage } = laid.map_err(|refusal| within(part, refusal))?;
+    let usage = Usage {
         free: usage.free,
         used: usage.used,
         inodes_used: usage.inodes.map(|(used, _)| used),
         inodes_free: usage.inodes.map(|(_, free)| free),
-    });
-    Ok(layout)
+    };
+    Ok((layout, Some(usage)))
 }
 
 fn lay_disk(
@@ -81,22 +124,56 @@ fn lay_disk(
     layouts: Vec<Layout>,
     identity: &Identity,
 ) -> Result<Layout, Refusal> {
-    let partition = |place: &Place| {
-        let entry = place.part.entry.as_ref()?;
-        Some(gpt::Partition {
-            number: entry.number,
-            type_guid: entry.type_guid,
-            unique_guid: entry.guid,
-            name: entry.name.clone(),
-            attributes: 0,
-            start: place.start,
-            len: place.len,
-        })
+    let identity = identity.role("disk");
+    let places = fit.places.iter().zip(layouts);
+    let (len, sector_size) = (fit.len, disk.sector_size.bytes());
+    if let Table::Mbr { .. } = disk.table {
+        let options = mbr::Options { len, sector_size, disk_id: Some(disk.signature) };
+        let parts = places.filter_map(|(place, layout)| Some((record(place)?, layout)));
+        return mbr::lay(&parts.collect::<Vec<_>>(), &options, &identity);
+    }
+    let hybrid = fit.places.iter().filter_map(hybrid).collect();
+    let parts = places.filter_map(|(place, layout)| Some((entry(place)?, layout)));
+    let options = gpt::Options {
+        disk_guid: Some(disk.guid),
+        disk_signature: Some(disk.signature),
+        hybrid,
+        ..gpt::Options::new(len, sector_size)
     };
-    let partitions = fit.places.iter().zip(layouts);
-    let partitions: Vec<(gpt::Partition, Layout)> =
-        partitions.filter_map(|(place, layout)| Some((partition(place)?, layout))).collect();
-    let options =
-        gpt::Options { disk_guid: Some(disk.guid), ..gpt::Options::new(fit.len, disk.sector_size.bytes()) };
-    gpt::lay(&partitions, &options, &identity.role("disk"))
+    gpt::lay(&parts.collect::<Vec<_>>(), &options, &identity)
+}
+
+fn entry(place: &Place) -> Option<gpt::Partition> {
+    let Entry { number, name, slot: Slot::Gpt { type_guid, guid, .. } } = place.part.entry.as_ref()? else {
+        return None;
+    };
+    Some(gpt::Partition {
+        number: *number,
+        type_guid: *type_guid,
+        unique_guid: *guid,
+        name: name.clone(),
+        attributes: 0,
+        start: place.start,
+        len: place.len,
+    })
+}
+
+fn hybrid(place: &Place) -> Option<gpt::HybridEntry> {
+    let Entry { number, slot: Slot::Gpt { hybrid, .. }, .. } = place.part.entry.as_ref()? else {
+        return None;
+    };
+    Some(gpt::HybridEntry { number: *number, kind: (*hybrid)?, active: false })
+}
+
+fn record(place: &Place) -> Option<mbr::Partition> {
+    let Entry { number, slot: Slot::Mbr { mbr_type, active }, .. } = place.part.entry.as_ref()? else {
+        return None;
+    };
+    Some(mbr::Partition {
+        number: *number,
+        kind: *mbr_type,
+        active: *active,
+        start: place.start,
+        len: place.len,
+    })
 }

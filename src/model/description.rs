@@ -1,10 +1,11 @@
 //! A description before anything is chosen: every profile, every type, and where it is written.
 
 use super::{
-    Bytes, DescribedPartition, Fact, Format, Naming, Packages, Partition, Repository, SectorSize,
+    Bytes, DescribedPartition, Fact, Format, Layer, Naming, Packages, Partition, Repository, SectorSize,
     SystemVolume, User,
 };
 use crate::describe::{Diagnostic, Span};
+use serde::Serialize;
 
 /// A description with everything in it. [`resolve`](crate::resolve::resolve) makes an [`Image`](super::Image) of it.
 #[derive(Clone, Debug)]
@@ -71,6 +72,11 @@ impl Type {
     /// Whether an XML Schema boolean at a path says yes.
     pub fn is_set(&self, path: &str) -> bool {
         matches!(self.text(path), Some("true" | "1"))
+    }
+
+    /// Where a path is written; else the type.
+    pub fn span_of(&self, path: &str) -> &Span {
+        self.fact(path).map_or(&self.span, |fact| &fact.span)
     }
 
     /// Whether it has an element of this name.
@@ -146,9 +152,21 @@ pub enum Kind {
 /// `image="oem"`, with what was left out still open.
 #[derive(Clone, Debug)]
 pub struct DiskType {
-    /// `firmware` is `efi` or `uefi`; otherwise it is left out, and the machine decides.
-    pub uefi: bool,
-    /// `filesystem`; `None`: it is refused.
+    /// `firmware`; `None`: the machine decides.
+    pub firmware: Option<Firmware>,
+    /// `efiparttable="msdos"`.
+    pub efi_mbr: bool,
+    /// `eficsm`.
+    pub csm: bool,
+    /// `gpt_hybrid_mbr`.
+    pub hybrid: bool,
+    /// `force_mbr`.
+    pub force_mbr: bool,
+    /// `dosparttable_extended_layout`.
+    pub extended: bool,
+    /// `bootloader@targettype`.
+    pub target_type: Option<String>,
+    /// `filesystem`; `None`: the schema has said what is wrong with it.
     pub filesystem: Option<String>,
     /// `fscreateoptions`.
     pub options: Vec<String>,
@@ -158,8 +176,56 @@ pub struct DiskType {
     pub label: Option<String>,
     /// `efipartsize`, MiB.
     pub esp_mib: Option<u64>,
-    /// `eficsm`.
-    pub csm: bool,
+    /// `efimountoptions`.
+    pub esp_mount_options: Option<String>,
+    /// `bootpartition`.
+    pub boot: Option<bool>,
+    /// `bootpartsize`, MiB.
+    pub boot_mib: Option<u64>,
+    /// `bootfilesystem`.
+    pub boot_filesystem: Option<String>,
+    /// `root_clone`.
+    pub root_clones: u32,
+    /// `boot_clone`.
+    pub boot_clones: u32,
+    /// `eficsmpart_id`.
+    pub csm_number: Option<u32>,
+    /// `efipart_id`.
+    pub esp_number: Option<u32>,
+    /// `bootpart_id`.
+    pub boot_number: Option<u32>,
+    /// `rootpart_id`.
+    pub root_number: Option<u32>,
+    /// `spare_part`, MiB; 0 and left out are the same.
+    pub spare_mib: u64,
+    /// `spare_part_fs`.
+    pub spare_filesystem: Option<String>,
+    /// `spare_part_mountpoint`.
+    pub spare_mountpoint: Option<String>,
+    /// `spare_part_is_last`.
+    pub spare_last: bool,
+    /// `oem-swap` with `oem-swapsize`, MiB.
+    pub swap_mib: Option<u64>,
+    /// `overlayroot`.
+    pub overlay: Option<Overlay>,
+    /// `mdraid`.
+    pub raid: Option<Layer>,
+    /// `standalone_integrity`.
+    pub integrity: bool,
+    /// `luks`.
+    pub luks: bool,
+    /// `verity_blocks`.
+    pub verity: bool,
+    /// `systemdisk@name`.
+    pub group: Option<String>,
+    /// `btrfs_root_is_subvolume`.
+    pub btrfs_toplevel: bool,
+    /// `btrfs_root_is_snapper_snapshot`.
+    pub btrfs_snapper: bool,
+    /// `btrfs_root_is_readonly_snapshot`.
+    pub btrfs_readonly: bool,
+    /// `btrfs_set_default_volume`.
+    pub btrfs_default: bool,
     /// `target_blocksize`.
     pub sector_size: SectorSize,
     /// `disk_start_sector`.
@@ -176,12 +242,65 @@ pub struct DiskType {
     pub loader: Option<super::Loader>,
     /// `size`.
     pub size: Option<SizeElement>,
-    /// `oem-resize`.
+    /// `oem-resize`; KIWI's default is true.
     pub resize: bool,
     /// `oem-systemsize`, MiB.
     pub system_mib: Option<u64>,
+    /// `oem-recovery-part-size` with `oem-inplace-recovery`, MiB.
+    pub recovery_mib: u64,
     /// `partitions/partition`.
     pub partitions: Vec<Partition>,
+}
+
+/// `firmware`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Firmware {
+    /// PC BIOS.
+    Bios,
+    /// UEFI with the distribution's unsigned loader.
+    Efi,
+    /// UEFI with the distribution's signed loader.
+    Uefi,
+    /// Machines of EC2, which start like a BIOS.
+    Ec2,
+    /// The description's own.
+    Custom,
+    /// Open Firmware.
+    Ofw,
+    /// OPAL.
+    Opal,
+}
+
+impl Firmware {
+    /// The word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Firmware::Bios => "bios",
+            Firmware::Efi => "efi",
+            Firmware::Uefi => "uefi",
+            Firmware::Ec2 => "ec2",
+            Firmware::Custom => "custom",
+            Firmware::Ofw => "ofw",
+            Firmware::Opal => "opal",
+        }
+    }
+
+    /// Whether it starts files of an EFI system partition.
+    pub fn is_efi(self) -> bool {
+        matches!(self, Firmware::Efi | Firmware::Uefi)
+    }
+}
+
+/// `overlayroot` and its attributes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlay {
+    /// `overlayroot_write_partition`.
+    pub write: bool,
+    /// `overlayroot_readonly_filesystem`.
+    pub filesystem: String,
+    /// `overlayroot_readonly_partsize`, MiB.
+    pub mib: Option<u64>,
 }
 
 /// `size`.

@@ -10,7 +10,8 @@ mod size;
 
 pub use arch::{ARCHES, Arch};
 pub use description::{
-    DescribedVolume, DiskType, Kind, Model, Need, Preferences, Profile, Scope, SizeElement, Type,
+    DescribedVolume, DiskType, Firmware, Kind, Model, Need, Overlay, Preferences, Profile, Scope,
+    SizeElement, Type,
 };
 pub use sections::{
     DescribedPartition, Fact, Item, PackageItem, Packages, Phase, Repository, Said, SystemVolume, TypeName,
@@ -21,6 +22,8 @@ pub use size::{Bytes, MIB, Rule, Size, SizeError, mib};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_fstools::registry::{self, BootReader, Filesystem, find};
 use serde::Serialize;
+use std::path::PathBuf;
+use uuid::{Uuid, uuid};
 
 /// One output of `diskwright`: what it is made of, without the files in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -73,9 +76,11 @@ pub enum Target {
     Filesystem(Volume),
 }
 
-/// A GPT disk for UEFI machines, or for none.
+/// A disk with a partition table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Disk {
+    /// Its partition table.
+    pub table: Table,
     /// Bytes in a sector.
     pub sector_size: SectorSize,
     /// First byte of the first partition: a multiple of 1 MiB.
@@ -84,24 +89,55 @@ pub struct Disk {
     pub size: DiskSize,
     /// Bytes at the end of the disk that no partition uses.
     pub unpartitioned: Bytes,
-    /// Whether an empty BIOS boot partition of 2 MiB comes first (KIWI's `eficsm`).
-    pub bios_boot: bool,
-    /// The EFI system partition and the loader in it.
-    pub esp: Option<Esp>,
-    /// Partitions between it and the root, in this order.
+    /// In the order of the disk. Clones of a partition lie in front of it.
     pub partitions: Vec<Partition>,
-    /// The last partition.
-    pub root: Volume,
-    /// Mount options of the root in fstab.
-    pub root_options: String,
+    /// Which partition a BIOS starts from, by its role.
+    pub active: Option<String>,
+    /// What the root partition is divided into.
+    pub volumes: Option<Volumes>,
+    /// What starts the kernel.
+    pub loader: Loader,
     /// How fstab and the kernel command line name devices.
     pub naming: Naming,
-    /// Whether partitions carry the type GUIDs of the Discoverable Partitions Specification.
-    pub discoverable: bool,
     /// Kernel command line without what `root=` adds.
     pub command_line: String,
     /// Containers, each an output.
     pub formats: Vec<Format>,
+    /// KIWI's files of ids in the tree: `/config.partids`, `/config.bootoptions`, `/boot/mbrid`.
+    pub kiwi_files: bool,
+    /// KIWI's arithmetic of sizes in the place of ours.
+    pub kiwi_sizes: Option<KiwiSizes>,
+}
+
+/// A partition table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Table {
+    /// A GPT; with `hybrid`, its first three partitions are in the MBR, too.
+    Gpt {
+        /// KIWI's `gpt_hybrid_mbr`.
+        hybrid: bool,
+    },
+    /// An MBR.
+    Mbr {
+        /// Whether from the fourth on partitions are logical (KIWI's `dosparttable_extended_layout`).
+        extended: bool,
+        /// Whether KIWI makes it of a GPT (`force_mbr`), which tells in the types.
+        converted: bool,
+    },
+    /// The VTOC of a DASD, which is planned and not written.
+    Dasd,
+}
+
+impl Table {
+    /// The word in plans: `gpt`, `msdos`, `dasd`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::Gpt { .. } => "gpt",
+            Table::Mbr { .. } => "msdos",
+            Table::Dasd => "dasd",
+        }
+    }
 }
 
 /// Bytes in a sector.
@@ -139,17 +175,6 @@ pub enum DiskSize {
     },
 }
 
-/// The EFI system partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Esp {
-    /// Its file system: FAT.
-    pub volume: Volume,
-    /// Where it is mounted; files that the tree has there go into it.
-    pub mountpoint: String,
-    /// What starts the kernel.
-    pub loader: Loader,
-}
-
 /// What starts the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -161,6 +186,10 @@ pub enum Loader {
         /// Whether entries name the initrd that lies beside the kernel.
         initrd: bool,
     },
+    /// GRUB 2, which is planned and not installed yet.
+    Grub,
+    /// A loader for s390, which is planned and not installed.
+    Zipl,
     /// Nothing is installed: the tree brings what it needs.
     Custom,
 }
@@ -200,17 +229,29 @@ impl Mkfs {
     }
 }
 
-/// A partition of the description.
+/// A partition and its clones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Partition {
-    /// Its name in the description, unique.
+    /// KIWI's name for what it is, unique: `efi_csm`, `efi`, `prep`, `boot`, `swap`, `spare`, `readonly`, `root`, or the name
+    /// in the description. Identities hang on it.
+    pub role: String,
+    /// Its name in the table.
     pub name: String,
-    /// Its name in the table; `None`: `p.lx` and the name.
-    pub table_name: Option<String>,
     /// What the table says it is for.
     pub kind: PartitionKind,
-    /// Length in bytes.
-    pub size: Bytes,
+    /// A type GUID in the place of that of its kind (Discoverable Partitions Specification).
+    pub type_guid: Option<Uuid>,
+    /// Its number in the table, where it was chosen.
+    pub number: Option<u32>,
+    /// How many clones lie in front of it.
+    pub clones: u32,
+    /// How long it is.
+    pub size: Rule,
+    /// What to write when it is too small; `{}` stands for a number of MiB.
+    #[serde(skip)]
+    pub knob: String,
+    /// What lies between the partition and its contents, outermost first.
+    pub layers: Vec<Layer>,
     /// What is in it.
     pub contents: Contents,
 }
@@ -219,10 +260,81 @@ pub struct Partition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PartitionKind {
+    /// Room for GRUB's core on a GPT.
+    BiosBoot,
+    /// EFI system partition.
+    Esp,
+    /// PowerPC reference platform boot.
+    Prep,
     /// Linux data.
     Linux,
+    /// Linux swap.
+    Swap,
     /// A member of a RAID.
     Raid,
+    /// A physical volume of LVM.
+    Lvm,
+}
+
+impl PartitionKind {
+    /// PartitionTypeGUID (UEFI specification 2.10, table 5.7; Discoverable Partitions Specification).
+    pub fn type_guid(self) -> Uuid {
+        match self {
+            PartitionKind::BiosBoot => uuid!("21686148-6449-6e6f-744e-656564454649"),
+            PartitionKind::Esp => uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b"),
+            PartitionKind::Prep => uuid!("9e1a2d38-c612-4316-aa26-8b49521e5a8b"),
+            PartitionKind::Linux => uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4"),
+            PartitionKind::Swap => uuid!("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f"),
+            PartitionKind::Raid => uuid!("a19d880f-05fc-4d3b-a006-743f0f84911e"),
+            PartitionKind::Lvm => uuid!("e6d6d379-f507-44c2-a23c-238f2a3df928"),
+        }
+    }
+
+    /// Type in an MBR.
+    pub fn mbr_type(self) -> u8 {
+        match self {
+            PartitionKind::Esp => 0xef,
+            PartitionKind::Prep => 0x41,
+            PartitionKind::Swap => 0x82,
+            PartitionKind::Raid => 0xfd,
+            PartitionKind::Lvm => 0x8e,
+            PartitionKind::Linux | PartitionKind::BiosBoot => 0x83,
+        }
+    }
+}
+
+/// What lies between a partition and its contents. All of it is planned and not written yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layer {
+    /// A RAID that mirrors.
+    Raid1,
+    /// A RAID that stripes.
+    Raid0,
+    /// dm-integrity.
+    Integrity,
+    /// LUKS.
+    Luks,
+    /// dm-verity.
+    Verity,
+}
+
+impl Layer {
+    /// The word in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Layer::Raid1 => "raid1",
+            Layer::Raid0 => "raid0",
+            Layer::Integrity => "dm-integrity",
+            Layer::Luks => "luks",
+            Layer::Verity => "dm-verity",
+        }
+    }
+
+    /// Whether it is a RAID.
+    pub fn is_raid(self) -> bool {
+        matches!(self, Layer::Raid0 | Layer::Raid1)
+    }
 }
 
 /// What is in a partition.
@@ -231,7 +343,7 @@ pub enum PartitionKind {
 pub enum Contents {
     /// Zeros.
     Blank,
-    /// An empty file system.
+    /// An empty file system, or swap.
     Empty(Mkfs),
     /// The files below a directory of the tree.
     Mounted {
@@ -239,7 +351,127 @@ pub enum Contents {
         format: Mkfs,
         /// Absolute path of the directory.
         mountpoint: String,
+        /// Options in fstab.
+        options: String,
     },
+    /// The files of the root below an overlay, packed; mounted by the initrd.
+    Packed(Mkfs),
+    /// A file with an image, whose clones have fresh ids.
+    Image(ImageSource),
+}
+
+impl Contents {
+    /// Its file system.
+    pub fn format(&self) -> Option<&Mkfs> {
+        match self {
+            Contents::Blank | Contents::Image(_) => None,
+            Contents::Empty(format) | Contents::Mounted { format, .. } | Contents::Packed(format) => {
+                Some(format)
+            }
+        }
+    }
+
+    /// Where it is mounted.
+    pub fn mountpoint(&self) -> Option<&str> {
+        match self {
+            Contents::Mounted { mountpoint, .. } => Some(mountpoint),
+            _ => None,
+        }
+    }
+}
+
+/// An image that a partition is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageSource {
+    /// Where it is. No part of the seed.
+    #[serde(skip)]
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// What the root partition is divided into. All of it is planned and not written yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Volumes {
+    /// Who divides it.
+    pub manager: VolumeManager,
+    /// As the description has them, with a root and, on LVM, swap.
+    pub volumes: Vec<SystemVolume>,
+    /// Whether they grow at the first boot (`oem-resize`), and have only what they hold until then.
+    pub resize: bool,
+}
+
+impl VolumeManager {
+    /// The word in plans.
+    pub fn name(&self) -> &'static str {
+        match self {
+            VolumeManager::Lvm { .. } => "lvm",
+            VolumeManager::Btrfs { .. } => "btrfs",
+        }
+    }
+}
+
+impl Volumes {
+    /// Whether LVM divides it.
+    pub fn is_lvm(&self) -> bool {
+        matches!(self.manager, VolumeManager::Lvm { .. })
+    }
+}
+
+/// Who divides a partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VolumeManager {
+    /// LVM.
+    Lvm {
+        /// The volume group.
+        group: String,
+        /// The file system of each volume.
+        format: Mkfs,
+        /// fstab options of each volume.
+        options: String,
+    },
+    /// Subvolumes of btrfs.
+    Btrfs {
+        /// The subvolume that all others are in, where there is one.
+        toplevel: Option<String>,
+        /// Whether the root is the first snapshot of snapper.
+        snapper: bool,
+        /// Whether that snapshot is read-only.
+        readonly: bool,
+        /// Whether the root is found by the default subvolume.
+        default: bool,
+        /// fstab options of each subvolume.
+        options: String,
+    },
+}
+
+/// What KIWI's arithmetic of sizes needs besides the partitions (kiwi.md: `DiskSetup`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KiwiSizes {
+    /// File system of the root.
+    pub filesystem: String,
+    /// `size` in MiB, without what stays unpartitioned.
+    pub size: Option<KiwiSize>,
+    /// `oem-resize`.
+    pub resize: bool,
+    /// `oem-systemsize` in MiB; 0 where it is not given.
+    pub system: u64,
+    /// `oem-recovery-part-size` in MiB with `oem-inplace-recovery`; 0 without.
+    pub recovery: u64,
+    /// `spare_part` in MiB; 0 where it is not given.
+    pub spare: u64,
+    /// Whether the spare partition is the last one.
+    pub spare_last: bool,
+}
+
+/// `size` in KIWI's arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct KiwiSize {
+    /// MiB.
+    pub mebibytes: u64,
+    /// On top of what is computed.
+    pub additive: bool,
 }
 
 /// How fstab and the kernel command line name devices.

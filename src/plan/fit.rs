@@ -1,19 +1,24 @@
 //! Plan and tree to numbers.
 
 use super::split::{exclude, split};
-use super::{DiskPlan, ESP, Part, Plan, ROOT};
+use super::{DiskPlan, ESP, Entry, FilesystemPlan, Part, Plan, ROOT, Slot, VolumePlan, kiwi, volumes};
 use crate::boot::{BootEntry, EspFiles, esp_files, put_folded};
-use crate::model::{Bytes, DiskSize, MIB};
+use crate::model::{Bytes, DiskSize, MIB, Table, Volumes};
 use diskwright_formats::bytes::{align_down, align_up};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::table::gpt;
 use diskwright_fstools::tree::{Kind, Meta, Node, Time, Tree};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Partitions start and end at multiples of this.
 const ALIGN: u64 = MIB;
 /// Sectors of a bare file system.
 const BARE_SECTOR: u32 = 512;
+/// What a layer between a partition and its contents takes: LUKS 2 has a header of 16 MiB.
+const LAYER: u64 = 16 * MIB;
+/// Primary partitions of an MBR.
+const PRIMARY: u32 = 4;
 /// How many directories are named when a tree is too large.
 const NAMED: usize = 5;
 /// No disk is longer, in bytes: 64 EiB less than what 64 bits count.
@@ -34,6 +39,10 @@ pub struct Fit {
     pub left_out: Vec<String>,
     /// Paths of the tree in whose place a generated file was put.
     pub replaced: Vec<String>,
+    /// What the root is divided into.
+    pub volumes: Vec<VolumePlan>,
+    /// In KIWI's arithmetic: what the disk would have without `size`, in MiB.
+    pub calculated_mib: Option<u64>,
 }
 
 /// Where a partition lies.
@@ -50,7 +59,7 @@ pub struct Place {
     pub least: Option<u64>,
     /// How full it is; known once it was laid ([`compose`](crate::compose::compose)).
     pub usage: Option<Usage>,
-    /// What goes into it.
+    /// What goes into it; a clone has what its origin has.
     #[serde(skip)]
     pub tree: Option<Tree>,
 }
@@ -72,29 +81,43 @@ pub struct Usage {
 /// in the tree that ask for work that cannot be done yet.
 pub fn fit(plan: &Plan, mut tree: Tree) -> Result<Fit, Refusal> {
     refuse_hooks(plan, &tree)?;
+    let divided = plan.disk.as_ref().and_then(|disk| disk.volumes.as_ref());
+    let sizes = plan.disk.as_ref().and_then(|disk| disk.kiwi_sizes.as_ref());
+    // KIWI looks at the tree as it is given.
+    let kiwi = sizes.map(|sizes| kiwi::sizes(sizes, &plan.parts, divided, &tree)).transpose()?;
+    let volumes =
+        divided.map(|volumes| volumes::planned(volumes, plan.root_label(), Some(&tree))).unwrap_or_default();
     let left_out = exclude(&mut tree, &plan.excludes);
     let replaced = lay_over(plan, &mut tree)?;
     let boot = match &plan.boot {
-        Some(boot) => {
+        Some(boot) if plan.parts.iter().any(|part| part.role == ESP) => {
             let command_line = plan.command_line.as_deref().unwrap_or("");
             esp_files(boot, plan.arch, command_line, &tree, plan.epoch)?
         }
-        None => EspFiles::default(),
+        _ => EspFiles::default(),
     };
     let entries = boot.entries.clone();
     let trees = trees(plan, tree, boot)?;
-    let sector = plan.disk.as_ref().map_or(BARE_SECTOR, |disk| disk.sector_size.bytes());
-    let needs = plan.parts.iter().zip(&trees).map(|(part, tree)| need(part, tree.as_ref(), sector));
-    let needs = needs.collect::<Result<Vec<Need>, Refusal>>()?;
+    let needs = needs(plan, &trees)?;
     let (places, len) = match &plan.disk {
-        Some(disk) => place(plan, disk, &needs, &trees)?,
+        Some(disk) => Placing { plan, disk, trees: &trees, needs: &needs, kiwi: kiwi.as_ref() }.place()?,
         None => bare(plan, &needs, &trees)?,
     };
     let places =
         plan.parts.iter().zip(places).zip(needs).zip(trees).map(|(((part, (start, len)), need), tree)| {
             Place { part: part.clone(), start, len, least: need.least, usage: None, tree }
         });
-    Ok(Fit { plan: plan.clone(), len, places: places.collect(), entries, left_out, replaced })
+    let calculated_mib = kiwi.map(|sizes| sizes.calculated);
+    Ok(Fit {
+        plan: plan.clone(),
+        len,
+        places: places.collect(),
+        entries,
+        left_out,
+        replaced,
+        volumes,
+        calculated_mib,
+    })
 }
 
 fn refuse_hooks(plan: &Plan, tree: &Tree) -> Result<(), Refusal> {
@@ -124,7 +147,9 @@ fn lay_over(plan: &Plan, tree: &mut Tree) -> Result<Vec<String>, Refusal> {
 /// The tree of each part; the deepest mount points are cut out first.
 fn trees(plan: &Plan, mut tree: Tree, boot: EspFiles) -> Result<Vec<Option<Tree>>, Refusal> {
     let directory = Meta::of_root(0o755, Time::seconds(plan.epoch));
-    let empty = |part: &Part| part.filesystem.as_ref().map(|_| Tree::new(directory));
+    let empty = |part: &Part| {
+        part.filesystem.as_ref().filter(|_| part.clone_of.is_none()).map(|_| Tree::new(directory))
+    };
     let mut trees: Vec<Option<Tree>> = plan.parts.iter().map(empty).collect();
     let mounted = |part: &Part| part.filesystem.as_ref().and_then(|one| one.mountpoint.clone());
     let points = plan.parts.iter().enumerate().filter_map(|(at, part)| Some((at, mounted(part)?)));
@@ -137,7 +162,8 @@ fn trees(plan: &Plan, mut tree: Tree, boot: EspFiles) -> Result<Vec<Option<Tree>
     if let Some(esp) = slot(ESP).and_then(|at| trees[at].as_mut()) {
         boot.files.into_iter().try_for_each(|(path, node)| put_folded(esp, &path, node, directory))?;
     }
-    if let Some(root) = slot(ROOT) {
+    // Below an overlay, the packed root has the files.
+    if let Some(root) = slot("readonly").or_else(|| slot(ROOT)) {
         trees[root] = Some(tree);
     }
     // Files were added and taken away: writers see each tree as if it had been made at once.
@@ -146,6 +172,7 @@ fn trees(plan: &Plan, mut tree: Tree, boot: EspFiles) -> Result<Vec<Option<Tree>
 }
 
 /// What a part needs, in bytes.
+#[derive(Clone, Copy)]
 struct Need {
     /// The smallest length that holds its files; `None` without a file system.
     least: Option<u64>,
@@ -153,16 +180,34 @@ struct Need {
     len: Option<u64>,
 }
 
-fn need(part: &Part, tree: Option<&Tree>, sector: u32) -> Result<Need, Refusal> {
-    let filesystem = match &part.filesystem {
-        Some(plan) => Some(plan.filesystem()?),
-        None => None,
-    };
-    let measure = |free: u64| match (&filesystem, tree) {
-        (Some(filesystem), Some(tree)) => {
-            filesystem.measure(tree, free, sector).map(Some).map_err(|refusal| within(part, refusal))
+/// What all parts need; clones what their origins do.
+fn needs(plan: &Plan, trees: &[Option<Tree>]) -> Result<Vec<Need>, Refusal> {
+    let sector = plan.disk.as_ref().map_or(BARE_SECTOR, |disk| disk.sector_size.bytes());
+    let origins = plan.parts.iter().zip(trees).filter(|(part, _)| part.clone_of.is_none());
+    let mut known = BTreeMap::new();
+    for (part, tree) in origins {
+        known.insert(part.role.as_str(), need(plan, part, tree.as_ref(), sector)?);
+    }
+    let base = |part: &Part| known[part.clone_of.as_deref().unwrap_or(&part.role)];
+    Ok(plan.parts.iter().map(base).collect())
+}
+
+fn need(plan: &Plan, part: &Part, tree: Option<&Tree>, sector: u32) -> Result<Need, Refusal> {
+    let divided = plan.disk.as_ref().and_then(|disk| disk.volumes.as_ref()).filter(|_| part.role == ROOT);
+    let written =
+        part.filesystem.as_ref().filter(|one| one.is_written() && divided.is_none() && !part.packed);
+    let filesystem = written.map(FilesystemPlan::filesystem).transpose()?;
+    let layers = part.layers.len() as u64 * LAYER;
+    let measure = |free: u64| match (&filesystem, &part.filesystem, tree) {
+        (Some(filesystem), _, Some(tree)) => {
+            let least = filesystem.measure(tree, free, sector).map_err(|refusal| within(part, refusal))?;
+            Ok(Some(least.saturating_add(layers)))
         }
-        _ => Ok(None),
+        (None, Some(planned), Some(tree)) => {
+            let least = guess(part, planned, divided, tree)?;
+            Ok(Some(least.saturating_add(layers).saturating_add(free)))
+        }
+        _ => Ok(part.image.as_ref().map(|image| image.len)),
     };
     let least = measure(0)?;
     let len = part.size.length(|free| match free {
@@ -171,6 +216,26 @@ fn need(part: &Part, tree: Option<&Tree>, sector: u32) -> Result<Need, Refusal> 
     })?;
     let aligned = |len: u64| align_up(len, ALIGN).filter(|&len| len < LONGEST).ok_or_else(|| too_long(part));
     Ok(Need { least, len: len.map(aligned).transpose()? })
+}
+
+/// KIWI's guess at what cannot be laid yet, in bytes.
+fn guess(
+    part: &Part,
+    planned: &FilesystemPlan,
+    divided: Option<&Volumes>,
+    tree: &Tree,
+) -> Result<u64, Refusal> {
+    let filesystem = planned.mkfs.name.as_str();
+    if part.packed {
+        return Ok(kiwi::packed(tree));
+    }
+    let data = kiwi::estimate(filesystem, tree);
+    match divided.filter(|volumes| volumes.is_lvm()) {
+        None => Ok(data),
+        Some(volumes) => {
+            Ok(data + (kiwi::LVM + kiwi::volumes_mib(filesystem, volumes, data / MIB, tree)?) * MIB)
+        }
+    }
 }
 
 fn too_long(part: &Part) -> Refusal {
@@ -192,93 +257,159 @@ fn spot(part: &Part) -> Spot {
 
 type Span = (u64, u64);
 
-/// Starts and lengths of the partitions one behind the other, and the length of the disk.
-fn place(
-    plan: &Plan,
-    disk: &DiskPlan,
-    needs: &[Need],
-    trees: &[Option<Tree>],
-) -> Result<(Vec<Span>, u64), Refusal> {
-    let mut at = disk.first.0;
-    let mut spans = Vec::new();
-    let end = |at: u64, len: u64, part: &Part| {
-        at.checked_add(len).filter(|&end| end < LONGEST).ok_or_else(|| too_long(part))
-    };
-    for ((part, need), tree) in plan.parts.iter().zip(needs).zip(trees) {
-        let len = match (need.len, disk.size) {
-            (Some(len), DiskSize::Computed { extra }) if part.role == ROOT => {
-                align_up(end(len, extra.0, part)?, ALIGN).ok_or_else(|| too_long(part))?
+/// Everything that decides where partitions lie.
+struct Placing<'a> {
+    plan: &'a Plan,
+    disk: &'a DiskPlan,
+    trees: &'a [Option<Tree>],
+    needs: &'a [Need],
+    kiwi: Option<&'a kiwi::Sizes>,
+}
+
+impl Placing<'_> {
+    /// Starts and lengths of the partitions one behind the other, and the length of the disk.
+    fn place(&self) -> Result<(Vec<Span>, u64), Refusal> {
+        let lens = self.lens()?;
+        let mut at = self.disk.first.0;
+        let mut spans = Vec::new();
+        for ((part, need), len) in self.plan.parts.iter().zip(self.needs).zip(lens) {
+            let tree = self.tree_of(part);
+            if let Some(least) = need.least.filter(|&least| least > len) {
+                return Err(too_small(part, least, len, tree));
             }
-            (Some(len), _) => len,
-            (None, DiskSize::Exact(Bytes(len))) => rest(part, need, tree.as_ref(), disk, at, len)?,
-            (None, DiskSize::Computed { .. }) => need.least.unwrap_or(0).next_multiple_of(ALIGN),
-        };
-        if let Some(least) = need.least.filter(|&least| least > len) {
-            return Err(too_small(part, least, len, tree.as_ref()));
+            at += before(part);
+            spans.push((at, len));
+            at = end(at, len, part)?;
         }
-        spans.push((at, len));
-        at = end(at, len, part)?;
+        let needed = self.disk_of(at);
+        match self.given() {
+            None => Ok((spans, needed)),
+            Some(len) if at <= self.usable(len) => Ok((spans, len)),
+            Some(len) => Err(self.disk_too_small(len, needed)),
+        }
     }
-    let needed = disk_of(disk, at);
-    match disk.size {
-        DiskSize::Computed { .. } => Ok((spans, needed)),
-        DiskSize::Exact(Bytes(len)) if at <= usable(disk, len) => Ok((spans, len)),
-        DiskSize::Exact(Bytes(len)) => Err(disk_too_small(len, needed)),
+
+    /// The length of the disk where it does not follow from the partitions.
+    fn given(&self) -> Option<u64> {
+        match (self.kiwi, self.disk.size) {
+            (Some(sizes), _) => Some(sizes.disk.saturating_add(self.disk.unpartitioned.0)),
+            (None, DiskSize::Exact(Bytes(len))) => Some(len),
+            (None, DiskSize::Computed { .. }) => None,
+        }
+    }
+
+    /// What goes into a part or its origin.
+    fn tree_of(&self, part: &Part) -> Option<&Tree> {
+        let role = part.clone_of.as_deref().unwrap_or(&part.role);
+        let at = self.plan.parts.iter().position(|one| one.role == role)?;
+        self.trees.get(at)?.as_ref()
+    }
+
+    fn lens(&self) -> Result<Vec<u64>, Refusal> {
+        let wanted: Vec<Option<u64>> = match self.kiwi {
+            Some(sizes) => sizes.parts.clone(),
+            None => self.needs.iter().map(|need| need.len).collect(),
+        };
+        let shares = wanted.iter().filter(|len| len.is_none()).count() as u64;
+        let share = match (shares, self.given()) {
+            (0, _) => 0,
+            (_, Some(len)) => self.rest(&wanted, shares, len)?,
+            (_, None) => 0,
+        };
+        let parts = self.plan.parts.iter().zip(self.needs).zip(wanted);
+        let len = |((part, need), wanted): ((&Part, &Need), Option<u64>)| match (wanted, self.disk.size) {
+            (Some(len), DiskSize::Computed { extra }) if self.kiwi.is_none() && part.is_root() => {
+                let extra = extra.0 / (u64::from(part.clones) + 1);
+                align_up(end(len, extra, part)?, ALIGN).ok_or_else(|| too_long(part))
+            }
+            (Some(len), _) => Ok(len),
+            (None, _) if self.given().is_some() => Ok(share),
+            (None, _) => Ok(need.least.unwrap_or(0).max(ALIGN).next_multiple_of(ALIGN)),
+        };
+        parts.map(len).collect()
+    }
+
+    /// What the others leave of a disk of given length, for each of those that share it.
+    fn rest(&self, wanted: &[Option<u64>], shares: u64, len: u64) -> Result<u64, Refusal> {
+        let sector = u64::from(self.disk.sector_size.bytes());
+        if !len.is_multiple_of(sector) {
+            let reason = format!("a disk of {len} bytes is no whole number of sectors of {sector} bytes");
+            return Err(Refusal::new(RefusalKind::Invalid, Spot::new("disk", ""), reason));
+        }
+        let known = wanted.iter().flatten().chain([&self.disk.first.0]);
+        let gaps = self.plan.parts.iter().map(before).sum::<u64>();
+        let used = known.fold(gaps, |sum, len| sum.saturating_add(*len));
+        let rest = align_down(self.usable(len).saturating_sub(used) / shares, ALIGN);
+        let sharing = self.plan.parts.iter().zip(self.needs).zip(wanted).filter(|(_, len)| len.is_none());
+        for ((part, need), _) in sharing {
+            let least = need.least.unwrap_or(0).max(ALIGN);
+            if rest < least {
+                let needed =
+                    self.disk_of(used.saturating_add(least.next_multiple_of(ALIGN).saturating_mul(shares)));
+                return Err(self.no_room(part, (least, rest, shares), len, needed));
+            }
+        }
+        Ok(rest)
+    }
+
+    fn no_room(&self, part: &Part, (least, rest, shares): (u64, u64, u64), len: u64, needed: u64) -> Refusal {
+        let each = if shares > 1 { format!("{shares} times ") } else { String::new() };
+        let reason = format!(
+            "the tree does not fit: {} needs {}, and a disk of {} leaves {each}{}",
+            part.name(),
+            mib_up(least),
+            Bytes(len),
+            Bytes(rest)
+        );
+        let hint = format!("{}{}", self.disk_hint(needed), largest_in(self.tree_of(part)));
+        Refusal::new(RefusalKind::TooSmall { needed: Some(needed) }, spot(part), reason).hint(hint)
+    }
+
+    /// The byte behind the last that a partition may use, if partitions end at multiples of [`ALIGN`].
+    fn usable(&self, len: u64) -> u64 {
+        let partitioned = len.saturating_sub(self.disk.unpartitioned.0);
+        let sector = self.disk.sector_size.bytes();
+        match self.disk.table {
+            // KIWI converts a GPT, whose end it keeps.
+            Table::Gpt { .. } | Table::Mbr { converted: true, .. } => {
+                align_down(gpt::last_usable(partitioned, sector), ALIGN)
+            }
+            Table::Mbr { .. } | Table::Dasd => align_down(partitioned, ALIGN),
+        }
+    }
+
+    /// The length of a disk whose last partition ends at `end`.
+    fn disk_of(&self, end: u64) -> u64 {
+        // A GPT's second copy takes less than one unit.
+        let tail = if matches!(self.disk.table, Table::Gpt { .. }) { ALIGN } else { 0 };
+        end.saturating_add(tail).saturating_add(self.disk.unpartitioned.0.next_multiple_of(ALIGN))
+    }
+
+    fn disk_too_small(&self, len: u64, needed: u64) -> Refusal {
+        let reason = format!("the partitions do not fit on a disk of {}", Bytes(len));
+        let kind = RefusalKind::TooSmall { needed: Some(needed) };
+        Refusal::new(kind, Spot::new("disk", ""), reason).hint(self.disk_hint(needed))
+    }
+
+    fn disk_hint(&self, needed: u64) -> String {
+        let mib = needed.div_ceil(MIB);
+        let kiwi = if self.kiwi.is_some() {
+            "; or leave out --kiwi-sizes, which takes KIWI's arithmetic"
+        } else {
+            ""
+        };
+        format!("a disk of {mib} MiB would do: <size unit=\"M\">{mib}</size> or --size {mib}M{kiwi}")
     }
 }
 
-/// The byte behind the last that a partition may use, if partitions end at multiples of [`ALIGN`].
-fn usable(disk: &DiskPlan, len: u64) -> u64 {
-    let partitioned = len.saturating_sub(disk.unpartitioned.0);
-    align_down(gpt::last_usable(partitioned, disk.sector_size.bytes()), ALIGN)
+fn end(at: u64, len: u64, part: &Part) -> Result<u64, Refusal> {
+    at.checked_add(len).filter(|&end| end < LONGEST).ok_or_else(|| too_long(part))
 }
 
-/// The length of a disk whose last partition ends at `end`.
-fn disk_of(disk: &DiskPlan, end: u64) -> u64 {
-    // The table's second copy takes less than one unit.
-    end.saturating_add(ALIGN).saturating_add(disk.unpartitioned.0.next_multiple_of(ALIGN))
-}
-
-/// What is left of a disk of given length for the last partition.
-fn rest(
-    part: &Part,
-    need: &Need,
-    tree: Option<&Tree>,
-    disk: &DiskPlan,
-    at: u64,
-    len: u64,
-) -> Result<u64, Refusal> {
-    let sector = u64::from(disk.sector_size.bytes());
-    if !len.is_multiple_of(sector) {
-        let reason = format!("a disk of {len} bytes is no whole number of sectors of {sector} bytes");
-        return Err(Refusal::new(RefusalKind::Invalid, Spot::new("disk", ""), reason));
-    }
-    let rest = usable(disk, len).saturating_sub(at);
-    let least = need.least.unwrap_or(0).max(ALIGN);
-    if rest >= least {
-        return Ok(rest);
-    }
-    let needed = disk_of(disk, at.saturating_add(least.next_multiple_of(ALIGN)));
-    let reason = format!(
-        "the tree does not fit: {} needs {}, and a disk of {} leaves {}",
-        part.name(),
-        mib_up(least),
-        Bytes(len),
-        Bytes(rest)
-    );
-    let hint = format!("{}{}", disk_hint(needed), largest_in(tree));
-    Err(Refusal::new(RefusalKind::TooSmall { needed: Some(needed) }, spot(part), reason).hint(hint))
-}
-
-fn disk_too_small(len: u64, needed: u64) -> Refusal {
-    let reason = format!("the partitions do not fit on a disk of {}", Bytes(len));
-    let kind = RefusalKind::TooSmall { needed: Some(needed) };
-    Refusal::new(kind, Spot::new("disk", ""), reason).hint(disk_hint(needed))
-}
-
-fn disk_hint(needed: u64) -> String {
-    let mib = needed.div_ceil(MIB);
-    format!("a disk of {mib} MiB would do: <size unit=\"M\">{mib}</size> or --size {mib}M")
+/// What lies in front of a logical partition: the record that describes it.
+fn before(part: &Part) -> u64 {
+    let logical = |entry: &Entry| matches!(entry.slot, Slot::Mbr { .. }) && entry.number > PRIMARY;
+    if part.entry.as_ref().is_some_and(logical) { ALIGN } else { 0 }
 }
 
 fn too_small(part: &Part, least: u64, len: u64, tree: Option<&Tree>) -> Refusal {

@@ -3,31 +3,38 @@
 //! A plan is intentions: order, numbers, names, ids, the command line, generated files, rules for sizes. It needs no tree.
 //! A fit is numbers: every start and length, and the trees that go into each file system. Only a fit can be laid.
 
+mod entries;
+mod files;
 mod fit;
+mod kiwi;
 mod split;
+mod volumes;
 
 pub(crate) use fit::within;
 pub use fit::{Fit, Place, Usage, fit};
 
 use crate::model::{
-    Arch, Bytes, Contents, Disk, DiskSize, Image, Loader, MIB, Mkfs, Naming, Partition, PartitionKind, Rule,
-    SectorSize, Target, Volume, mib,
+    Arch, Bytes, Disk, DiskSize, Image, ImageSource, KiwiSizes, Layer, Loader, MIB, Mkfs, Naming, Rule,
+    SectorSize, Table, Target, Volume, VolumeManager, Volumes,
 };
 use diskwright_formats::fault::Refusal;
 use diskwright_formats::identity::Identity;
 use diskwright_formats::registry::find_disk;
 use diskwright_fstools::registry::{self, Filesystem, find};
 use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::fmt;
 use uuid::Uuid;
 
 /// Number of the JSON form of plans and fits.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Role of the root file system, in a partition or bare.
 pub const ROOT: &str = "root";
 /// Role of the EFI system partition.
 pub const ESP: &str = "efi";
+/// File systems without an id of their own.
+const NAMELESS: [&str; 1] = ["squashfs"];
 
 /// What will be made, before there is a tree.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -60,6 +67,35 @@ pub struct Plan {
     pub hooks: Vec<String>,
 }
 
+impl DiskPlan {
+    /// What decides its length.
+    pub fn size_text(&self) -> String {
+        match (self.size, &self.kiwi_sizes) {
+            (_, Some(_)) => "what KIWI computes".to_owned(),
+            (DiskSize::Exact(bytes), None) => bytes.to_string(),
+            (DiskSize::Computed { extra }, None) if extra.0 == 0 => {
+                format!("what its partitions need, more than {}", self.least)
+            }
+            (DiskSize::Computed { extra }, None) => {
+                format!("what its partitions need and {extra}, more than {}", self.least)
+            }
+        }
+    }
+}
+
+impl Plan {
+    /// What the root is divided into, without sizes.
+    pub fn volumes(&self, disk: &DiskPlan) -> Vec<VolumePlan> {
+        disk.volumes.as_ref().map(|one| volumes::planned(one, self.root_label(), None)).unwrap_or_default()
+    }
+
+    /// Label of the root.
+    fn root_label(&self) -> Option<&str> {
+        let root = self.parts.iter().find(|part| part.role == ROOT)?;
+        root.filesystem.as_ref()?.label.as_deref()
+    }
+}
+
 /// A file that comes out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OutputPlan {
@@ -74,10 +110,14 @@ pub struct OutputPlan {
 /// The disk around the partitions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DiskPlan {
+    /// Its partition table.
+    pub table: Table,
     /// Bytes in a sector.
     pub sector_size: SectorSize,
     /// DiskGUID.
     pub guid: Uuid,
+    /// The number at byte 440, which is KIWI's MBR id.
+    pub signature: u32,
     /// How long it is.
     pub size: DiskSize,
     /// The shortest that it can be, whatever the tree.
@@ -86,15 +126,77 @@ pub struct DiskPlan {
     pub first: Bytes,
     /// Bytes at the end that no partition uses.
     pub unpartitioned: Bytes,
+    /// What the root is divided into.
+    pub volumes: Option<Volumes>,
+    /// KIWI's arithmetic in the place of ours.
+    pub kiwi_sizes: Option<KiwiSizes>,
+    /// KIWI's public names of partitions.
+    pub partids: BTreeMap<String, String>,
+    /// Lines of `/etc/fstab`.
+    pub fstab: Vec<FstabEntry>,
+}
+
+/// A line of `/etc/fstab` (fstab(5)).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FstabEntry {
+    /// fs_spec
+    pub spec: String,
+    /// fs_file; `swap` for swap.
+    pub mountpoint: String,
+    /// fs_vfstype
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// fs_mntops
+    pub options: String,
+    /// fs_passno
+    pub pass: u8,
+}
+
+/// A volume of the root, planned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum VolumePlan {
+    /// A logical volume of LVM.
+    Lvm {
+        /// Its name.
+        name: String,
+        /// In MiB; `None`: what is left, or there is no tree.
+        size_mib: Option<u64>,
+        /// `size:N` or `freespace:N`, in MiB.
+        requested: Option<String>,
+        /// Its file system.
+        filesystem: String,
+        /// Its label.
+        label: Option<String>,
+        /// Where it is mounted; `swap` for swap.
+        mountpoint: String,
+        /// `quota=N`, `no-copy-on-write`, `enable-for-filesystem-check`.
+        attributes: Vec<String>,
+        /// Whether it is the root.
+        root: bool,
+    },
+    /// A subvolume of btrfs.
+    Btrfs {
+        /// Its path.
+        name: String,
+        /// Its id.
+        id: u64,
+        /// Where fstab mounts it.
+        mountpoint: Option<String>,
+    },
 }
 
 /// A partition, or a bare file system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Part {
-    /// `root`, `efi`, `efi_csm`, or the name in the description. Identities hang on it.
+    /// `root`, `efi`, `efi_csm`, `rootclone1`, or the name in the description. Identities hang on it.
     pub role: String,
     /// Its entry in the table; `None` for a bare file system.
     pub entry: Option<Entry>,
+    /// The role of the partition that it is a clone of.
+    pub clone_of: Option<String>,
+    /// How many clones there are of it, or of its origin.
+    pub clones: u32,
     /// How long it is.
     pub size: Rule,
     /// Why.
@@ -102,28 +204,64 @@ pub struct Part {
     /// What to write when it is too small; `{}` stands for a number of MiB.
     #[serde(skip)]
     pub knob: String,
-    /// Its file system; `None`: zeros.
+    /// What lies between the partition and its contents, outermost first.
+    pub layers: Vec<Layer>,
+    /// Whether its files are packed, for an overlay.
+    pub packed: bool,
+    /// The image that it is made of.
+    pub image: Option<ImageSource>,
+    /// Options in fstab.
+    pub mount_options: Option<String>,
+    /// Its file system; `None`: zeros, or an image.
     pub filesystem: Option<FilesystemPlan>,
 }
 
 impl Part {
+    /// Whether it is the root or a clone of it.
+    pub fn is_root(&self) -> bool {
+        self.clone_of.as_deref().unwrap_or(&self.role) == ROOT
+    }
+
     /// Its name in messages: that in the table, or its role.
     pub fn name(&self) -> &str {
         self.entry.as_ref().map_or(&self.role, |entry| &entry.name)
     }
 }
 
-/// An entry of a GPT.
+/// An entry of a partition table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
-    /// Slot, from 1.
+    /// From 1; of an MBR 1 to 4 are primary, from 5 on logical.
     pub number: u32,
-    /// PartitionName.
+    /// PartitionName; an MBR has none, and it is the name in messages.
     pub name: String,
-    /// PartitionTypeGUID.
-    pub type_guid: Uuid,
-    /// UniquePartitionGUID.
-    pub guid: Uuid,
+    /// What the table says of it.
+    #[serde(flatten)]
+    pub slot: Slot,
+}
+
+/// What a table says of a partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Slot {
+    /// In a GPT.
+    Gpt {
+        /// PartitionTypeGUID.
+        type_guid: Uuid,
+        /// UniquePartitionGUID.
+        guid: Uuid,
+        /// Its type in a hybrid MBR, where it is in one.
+        hybrid: Option<u8>,
+    },
+    /// In an MBR.
+    Mbr {
+        /// Its type.
+        mbr_type: u8,
+        /// Whether a BIOS starts from it.
+        active: bool,
+    },
+    /// In the VTOC of a DASD.
+    Dasd,
 }
 
 /// A file system that will be laid.
@@ -145,6 +283,19 @@ pub struct FilesystemPlan {
 }
 
 impl FilesystemPlan {
+    /// The name that mount(8) knows it by.
+    pub fn kind(&self) -> String {
+        match self.mkfs.name.as_str() {
+            "fat16" | "fat32" => "vfat".to_owned(),
+            name => find(name).map_or(name, |row| row.name).to_owned(),
+        }
+    }
+
+    /// Whether it can be written.
+    pub fn is_written(&self) -> bool {
+        find(&self.mkfs.name).is_some()
+    }
+
     /// The writer.
     pub fn filesystem(&self) -> Result<Box<dyn Filesystem>, Refusal> {
         let filesystem = self.mkfs.filesystem()?;
@@ -207,21 +358,15 @@ fn octal<S: Serializer>(mode: &u16, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{mode:04o}"))
 }
 
-/// Type GUIDs of partitions (UEFI specification 2.10, table 5.7; Discoverable Partitions Specification).
+/// Type GUIDs of the Discoverable Partitions Specification that depend on no machine.
 pub mod guids {
     use uuid::{Uuid, uuid};
 
-    /// EFI system partition.
-    pub const ESP: Uuid = uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
-    /// BIOS boot partition of GRUB.
-    pub const BIOS_BOOT: Uuid = uuid!("21686148-6449-6e6f-744e-656564454649");
-    /// Linux data.
-    pub const LINUX: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
-    /// Linux RAID.
-    pub const RAID: Uuid = uuid!("a19d880f-05fc-4d3b-a006-743f0f84911e");
+    /// Extended boot loader partition.
+    pub const XBOOTLDR: Uuid = uuid!("bc13c2ff-59e6-4262-a352-b275fd6f7172");
 
     /// Partitions that are found by their type alone, by the name that a table entry must have for it in KIWI.
-    pub(super) const BY_NAME: &[(&str, Uuid)] = &[
+    pub const BY_NAME: &[(&str, Uuid)] = &[
         ("home", uuid!("933ac7e1-2eb4-4f13-b844-0e14e2aef915")),
         ("srv", uuid!("3b8f8425-20e0-4f3b-907f-1a25a76f98e8")),
         ("var", uuid!("4d21b016-b534-45c2-a9fb-5c16e091fd2d")),
@@ -230,11 +375,8 @@ pub mod guids {
     ];
 }
 
-const DISK_KNOB: &str = "<size unit=\"M\">{}</size> or --size {}M";
-const ESP_KNOB: &str = "efipartsize=\"{}\" or --esp-size {}M";
-
-/// Length of the BIOS boot partition (KIWI's).
-const BIOS_BOOT: Bytes = mib(2);
+/// What to write when a bare file system is too small.
+const BARE_KNOB: &str = "<size unit=\"M\">{}</size> or --size {}M";
 
 /// What an image will be. `identity` gives ids and the epoch. Refused: options that a file system does not take, two
 /// partitions of one name.
@@ -265,10 +407,16 @@ fn filesystem(image: &Image, volume: &Volume, plan: Plan, identity: &Identity) -
     let root = Part {
         role: ROOT.to_owned(),
         entry: None,
+        clone_of: None,
+        clones: 0,
         size: volume.size,
         why: why(volume.size),
-        knob: DISK_KNOB.to_owned(),
-        filesystem: Some(filesystem_plan(image, &volume.format, ROOT, Some("/"), identity)?),
+        knob: BARE_KNOB.to_owned(),
+        layers: Vec::new(),
+        packed: false,
+        image: None,
+        mount_options: None,
+        filesystem: Some(filesystem_plan(image, &volume.format, (ROOT, None), Some("/"), identity)?),
     };
     let output = OutputPlan { file: file_name(image, name), format: None, options: Vec::new() };
     Ok(Plan { outputs: vec![output], parts: vec![root], ..plan })
@@ -283,31 +431,39 @@ fn file_name(image: &Image, ending: &str) -> String {
 }
 
 fn disk(image: &Image, disk: &Disk, plan: Plan, identity: &Identity) -> Result<Plan, Refusal> {
-    let parts = parts(image, disk, identity)?;
+    let parts = entries::parts(image, disk, identity)?;
     let command_line = command_line(disk, &parts);
-    let files = vec![fstab(disk, &parts)];
+    let fstab = files::fstab(disk, &parts);
+    let partids = files::partids(disk, &parts);
+    let signature = files::signature(&identity.role("disk"));
+    let mut files = vec![files::fstab_file(&fstab)];
+    if disk.kiwi_files {
+        files.extend(files::kiwi_files(disk, &partids, &command_line, signature));
+    }
     let outputs = disk.formats.iter().map(|format| OutputPlan {
         file: file_name(image, find_disk(&format.name).map_or(&format.name, |row| row.extension)),
         format: Some(format.name.clone()),
         options: format.options.clone(),
     });
-    let boot = disk.esp.as_ref().map(|esp| BootPlan {
-        loader: esp.loader,
-        title: image.title.clone(),
-        token: token(&image.name),
-    });
+    let boot = BootPlan { loader: disk.loader, title: image.title.clone(), token: token(&image.name) };
     Ok(Plan {
         outputs: outputs.collect(),
         disk: Some(DiskPlan {
+            table: disk.table,
             sector_size: disk.sector_size,
             guid: identity.role("disk").uuid("guid"),
+            signature,
             size: disk.size,
             least: least(disk, &parts),
             first: disk.first,
             unpartitioned: disk.unpartitioned,
+            volumes: disk.volumes.clone(),
+            kiwi_sizes: disk.kiwi_sizes.clone(),
+            partids,
+            fstab,
         }),
         parts,
-        boot,
+        boot: Some(boot),
         command_line: Some(command_line),
         files,
         ..plan
@@ -316,12 +472,8 @@ fn disk(image: &Image, disk: &Disk, plan: Plan, identity: &Identity) -> Result<P
 
 /// What partitions of known length, promised room and the table take; the tree comes on top.
 fn least(disk: &Disk, parts: &[Part]) -> Bytes {
-    let known = |part: &Part| match part.size {
-        Rule::Exact(bytes) | Rule::Free { least: bytes, .. } => bytes.0,
-        Rule::Rest | Rule::Times(_) => 0,
-    };
     // Partitions end on 1 MiB, and so does the disk behind the backup of the table.
-    let lengths = parts.iter().map(known).chain([disk.first.0, disk.unpartitioned.0, MIB]);
+    let lengths = parts.iter().map(entries::known).chain([disk.first.0, disk.unpartitioned.0, MIB]);
     let needed = Bytes(lengths.fold(0, u64::saturating_add));
     match disk.size {
         DiskSize::Exact(given) => given,
@@ -335,70 +487,6 @@ fn token(name: &str) -> String {
     name.chars().map(|c| if good(c) { c } else { '_' }).collect()
 }
 
-/// All partitions in KIWI's order (`DiskBuilder._build_and_map_custom_partitions` and its neighbours): BIOS boot, EFI,
-/// those of the description, root.
-fn parts(image: &Image, disk: &Disk, identity: &Identity) -> Result<Vec<Part>, Refusal> {
-    let mut parts: Vec<Part> = Vec::new();
-    let mut add = |name: String, type_guid: Uuid, part: Part| {
-        let number = parts.len() as u32 + 1;
-        let guid = identity.role("part").role(&part.role).uuid("guid");
-        parts.push(Part { entry: Some(Entry { number, name, type_guid, guid }), ..part });
-    };
-    if disk.bios_boot {
-        add("p.legacy".to_owned(), guids::BIOS_BOOT, bios_boot());
-    }
-    if let Some(esp) = &disk.esp {
-        let part = part(
-            "efi",
-            esp.volume.size,
-            ESP_KNOB,
-            Some(&esp.volume.format),
-            Some(&esp.mountpoint),
-            (image, identity),
-        )?;
-        add("p.UEFI".to_owned(), guids::ESP, part);
-    }
-    for partition in &disk.partitions {
-        let (format, mountpoint) = match &partition.contents {
-            Contents::Blank => (None, None),
-            Contents::Empty(format) => (Some(format), None),
-            Contents::Mounted { format, mountpoint } => (Some(format), Some(mountpoint.as_str())),
-        };
-        let knob = format!("size=\"{{}}\" of partition {}", partition.name);
-        let part =
-            part(&partition.name, Rule::Exact(partition.size), &knob, format, mountpoint, (image, identity))?;
-        add(table_name(partition), type_guid(image, disk, partition), part);
-    }
-    let root = part(ROOT, disk.root.size, DISK_KNOB, Some(&disk.root.format), Some("/"), (image, identity))?;
-    let type_guid = if disk.discoverable { image.arch.root_guid() } else { guids::LINUX };
-    add("p.lxroot".to_owned(), type_guid, root);
-    Ok(parts)
-}
-
-fn bios_boot() -> Part {
-    Part {
-        role: "efi_csm".to_owned(),
-        entry: None,
-        size: Rule::Exact(BIOS_BOOT),
-        why: "KIWI puts an empty BIOS boot partition on disks for UEFI, unless eficsm=\"false\"".to_owned(),
-        knob: "eficsm=\"false\"".to_owned(),
-        filesystem: None,
-    }
-}
-
-fn part(
-    role: &str,
-    size: Rule,
-    knob: &str,
-    format: Option<&Mkfs>,
-    mountpoint: Option<&str>,
-    (image, identity): (&Image, &Identity),
-) -> Result<Part, Refusal> {
-    let plan = |format| filesystem_plan(image, format, role, mountpoint, identity);
-    let filesystem = format.map(plan).transpose()?;
-    Ok(Part { role: role.to_owned(), entry: None, size, why: why(size), knob: knob.to_owned(), filesystem })
-}
-
 fn why(size: Rule) -> String {
     match size {
         Rule::Exact(bytes) => format!("given: {bytes}"),
@@ -407,19 +495,31 @@ fn why(size: Rule) -> String {
     }
 }
 
+/// `role`: its own and that of its origin.
 fn filesystem_plan(
     image: &Image,
     format: &Mkfs,
-    role: &str,
+    role: (&str, Option<&str>),
     mountpoint: Option<&str>,
     identity: &Identity,
 ) -> Result<FilesystemPlan, Refusal> {
+    let identity = fs_identity(identity, role.0, role.1);
+    if find(&format.name).is_none() {
+        return Ok(FilesystemPlan {
+            id: identity.uuid("uuid").hyphenated().to_string(),
+            label: label_of(&format.options),
+            mkfs: format.clone(),
+            mountpoint: mountpoint.map(str::to_owned),
+            profile: None,
+            target: None,
+        });
+    }
     let filesystem = format.filesystem()?;
     let holds_boot = mountpoint.is_some_and(|mountpoint| holds_boot(image, mountpoint));
     let target = image.system.as_ref().map(|system| system.target(holds_boot));
     let aimed = target.as_ref().map(|target| filesystem.aimed(target)).transpose()?.flatten();
     Ok(FilesystemPlan {
-        id: filesystem.id(&fs_identity(identity, role)),
+        id: filesystem.id(&identity),
         label: filesystem.label().map(str::to_owned),
         mkfs: format.clone(),
         mountpoint: mountpoint.map(str::to_owned),
@@ -428,49 +528,39 @@ fn filesystem_plan(
     })
 }
 
+/// The label among options of a file system that is not written yet.
+fn label_of(options: &[String]) -> Option<String> {
+    options.windows(2).find(|pair| ["-L", "-n"].contains(&pair[0].as_str())).map(|pair| pair[1].clone())
+}
+
 /// Whether `/boot` lies on the file system of this mount point, and no loader of the image's own takes its kernels
 /// from elsewhere.
 fn holds_boot(image: &Image, mountpoint: &str) -> bool {
     let Target::Disk(disk) = &image.target else { return mountpoint == "/" };
-    let esp = disk.esp.as_ref();
-    if esp.is_some_and(|esp| matches!(esp.loader, Loader::SystemdBoot { .. })) {
+    if matches!(disk.loader, Loader::SystemdBoot { .. }) {
         return false;
     }
-    let mounted = disk.partitions.iter().filter_map(|partition| match &partition.contents {
-        Contents::Mounted { mountpoint, .. } => Some(mountpoint.as_str()),
-        _ => None,
-    });
-    let separate = mounted.chain(esp.map(|esp| esp.mountpoint.as_str())).any(|path| path == "/boot");
+    let separate = disk.partitions.iter().any(|one| one.contents.mountpoint() == Some("/boot"));
     mountpoint == if separate { "/boot" } else { "/" }
 }
 
-/// The identity of the file system of a part.
-pub(crate) fn fs_identity(identity: &Identity, role: &str) -> Identity {
-    identity.role("fs").role(role)
+/// The identity of the file system of a part. A clone shares with its origin what does not tell them apart.
+pub(crate) fn fs_identity(identity: &Identity, role: &str, origin: Option<&str>) -> Identity {
+    let identity = identity.role("fs");
+    match origin {
+        None => identity.role(role),
+        Some(origin) => identity.role(origin).clone_as(&format!("fs/{role}")),
+    }
 }
 
-fn table_name(partition: &Partition) -> String {
-    partition.table_name.clone().unwrap_or_else(|| format!("p.lx{}", partition.name))
-}
-
-fn type_guid(image: &Image, disk: &Disk, partition: &Partition) -> Uuid {
-    let name = partition.table_name.as_deref().filter(|_| disk.discoverable);
-    let by_name = guids::BY_NAME.iter().find(|(known, _)| Some(*known) == name).map(|(_, guid)| *guid);
-    let usr = name.filter(|name| *name == "usr").map(|_| image.arch.usr_guid());
-    by_name.or(usr).unwrap_or(match partition.kind {
-        PartitionKind::Linux => guids::LINUX,
-        PartitionKind::Raid => guids::RAID,
-    })
-}
-
-/// How fstab and the kernel find a part. A file system without a label is found by its id.
+/// How fstab and the kernel find a part. A file system without a label is found by its id; a packed one has neither.
 fn device(naming: Naming, part: &Part) -> Option<String> {
     let filesystem = part.filesystem.as_ref()?;
-    let by_id = format!("UUID={}", filesystem.id);
+    let naming = if NAMELESS.contains(&filesystem.mkfs.name.as_str()) { Naming::PartUuid } else { naming };
     Some(match (naming, &filesystem.label, &part.entry) {
         (Naming::Label, Some(label), _) => format!("LABEL={label}"),
-        (Naming::PartUuid, _, Some(entry)) => format!("PARTUUID={}", entry.guid),
-        _ => by_id,
+        (Naming::PartUuid, _, Some(Entry { slot: Slot::Gpt { guid, .. }, .. })) => format!("PARTUUID={guid}"),
+        _ => format!("UUID={}", filesystem.id),
     })
 }
 
@@ -478,34 +568,18 @@ fn device(naming: Naming, part: &Part) -> Option<String> {
 fn command_line(disk: &Disk, parts: &[Part]) -> String {
     let given = disk.command_line.as_str();
     let has_root = given.split_whitespace().any(|word| word.starts_with("root="));
-    let root = parts.last().and_then(|root| device(disk.naming, root)).filter(|_| !has_root);
-    let root = root.map(|device| format!("root={device}"));
+    let part = |role: &str| parts.iter().find(|part| part.role == role);
+    let root = match (part("readonly"), part(ROOT), &disk.volumes) {
+        (Some(readonly), _, _) => {
+            device(Naming::PartUuid, readonly).map(|device| format!("overlay:{device}"))
+        }
+        (_, _, Some(Volumes { manager: VolumeManager::Lvm { group, .. }, volumes, .. })) => {
+            let name = volumes.iter().find(|one| one.is_root_volume).map(|one| one.name.as_str());
+            name.map(|name| format!("/dev/{group}/{name}"))
+        }
+        (_, root, _) => root.and_then(|root| device(disk.naming, root)),
+    };
+    let root = root.filter(|_| !has_root).map(|device| format!("root={device}"));
     let words = [Some(given).filter(|given| !given.is_empty()), root.as_deref()];
     words.into_iter().flatten().collect::<Vec<&str>>().join(" ")
-}
-
-/// `/etc/fstab` (fstab(5)), sorted by depth of the mount point and then by name, as KIWI sorts it.
-fn fstab(disk: &Disk, parts: &[Part]) -> File {
-    let mut lines: Vec<((usize, String), String)> = Vec::new();
-    for part in parts {
-        let Some(FilesystemPlan { mkfs, mountpoint: Some(path), .. }) = &part.filesystem else { continue };
-        let Some(device) = device(disk.naming, part) else { continue };
-        let kind = find(&mkfs.name).map_or(mkfs.name.as_str(), |row| row.name);
-        let (options, pass) = if path == "/" { (disk.root_options.as_str(), 1) } else { ("defaults", 0) };
-        let depth = if path == "/" { 0 } else { path.matches('/').count() };
-        let line = format!("{} {} {kind} {options} 0 {pass}\n", escaped_field(&device), escaped_field(path));
-        lines.push(((depth, path.clone()), line));
-    }
-    lines.sort();
-    let text = lines.into_iter().map(|(_, line)| line).collect();
-    File { path: "/etc/fstab".to_owned(), mode: 0o644, text }
-}
-
-/// Blanks and backslashes as fstab(5) wants them.
-fn escaped_field(text: &str) -> String {
-    text.replace('\\', "\\134")
-        .replace(' ', "\\040")
-        .replace('\t', "\\011")
-        .replace('\n', "\\012")
-        .replace('#', "\\043")
 }

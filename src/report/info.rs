@@ -234,7 +234,10 @@ impl fmt::Display for Origin {
 pub fn info(model: &Model, choice: &Choice) -> Result<Info, ResolveError> {
     let selection = select(model, choice)?;
     let (refused, warnings) = match resolve(model, choice) {
-        Ok(resolved) => (Vec::new(), told(&resolved.warnings, Severity::Warning)),
+        Ok(resolved) => {
+            let refused = told(&Diagnostics::new(resolved.lacks), Severity::Error);
+            (refused, told(&resolved.warnings, Severity::Warning))
+        }
         Err(ResolveError::Refused(problems)) => {
             (told(&problems, Severity::Error), told(&problems, Severity::Warning))
         }

@@ -221,7 +221,9 @@ fn image(description: &Description, choice: &Choice) -> ImageSupport {
         Ok(resolved) => {
             let planned = plan(&resolved.image, &identity(&resolved.image, None, 0));
             let problems = planned.err().map(|refusal| refusal.to_string()).into_iter().collect();
-            ImageSupport { problems, ..bare }
+            let (mut refused, _) = sorted_out(&Diagnostics::new(resolved.lacks));
+            refused.extend(bare.refused);
+            ImageSupport { refused, problems, ..bare }
         }
         Err(ResolveError::Refused(diagnostics)) => {
             let (mut refused, problems) = sorted_out(&diagnostics);

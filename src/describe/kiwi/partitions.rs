@@ -1,10 +1,10 @@
 //! `partitions` elements.
 
-use super::element::Element;
+use super::element::{Attribute, Element};
 use super::read::{Reader, elements, short};
-use super::types::{check_filesystem, label_options, supported_filesystem};
-use crate::describe::Span;
-use crate::model::{Bytes, Contents, MIB, Mkfs, Partition, PartitionKind};
+use super::types::{check_filesystem, chosen_number, label_options, table_number};
+use crate::model::{Bytes, Contents, MIB, Mkfs, Partition, PartitionKind, Rule};
+use diskwright_fstools::registry::find;
 
 /// Entries of a partition table.
 const MOST_PARTITIONS: usize = 128;
@@ -19,12 +19,12 @@ pub(super) fn partitions(reader: &mut Reader, node: &Element) -> Vec<Partition> 
             break;
         }
         let Some(partition) = partition(reader, node) else { continue };
-        let name = &partition.name;
-        let mountpoint = mountpoint(&partition);
-        if partitions.iter().any(|other| other.name == *name) {
+        let name = &partition.role;
+        let mountpoint = partition.contents.mountpoint();
+        if partitions.iter().any(|other| other.role == *name) {
             reader.error("duplicate", node.span.clone(), format!("a second partition of this name: {name}"));
         } else if let Some(path) =
-            mountpoint.filter(|path| partitions.iter().any(|one| self::mountpoint(one) == Some(path)))
+            mountpoint.filter(|path| partitions.iter().any(|one| one.contents.mountpoint() == Some(path)))
         {
             reader.error(
                 "duplicate",
@@ -37,23 +37,30 @@ pub(super) fn partitions(reader: &mut Reader, node: &Element) -> Vec<Partition> 
     partitions
 }
 
-fn mountpoint(partition: &Partition) -> Option<&str> {
-    match &partition.contents {
-        Contents::Mounted { mountpoint, .. } => Some(mountpoint),
-        _ => None,
-    }
-}
-
 fn partition(reader: &mut Reader, node: &Element) -> Option<Partition> {
     let name = partition_name(reader, node);
     let table_name = node.attribute("partition_name").map(|name| name.trim().to_owned());
+    let clones = table_number(reader, node, "clone").unwrap_or(0);
+    let number = chosen_number(reader, node, "part_id");
     let kind = match node.attribute("partition_type").map(str::trim) {
         Some("t.raid") => PartitionKind::Raid,
         _ => PartitionKind::Linux,
     };
-    let size = partition_size(reader, node);
+    let size = size_attribute(reader, node, "size");
     let contents = contents(reader, node, name.as_deref().unwrap_or(""));
-    Some(Partition { name: name?, table_name, kind, size: size?, contents: contents? })
+    let role = name?;
+    Some(Partition {
+        name: table_name.unwrap_or_else(|| format!("p.lx{role}")),
+        kind,
+        type_guid: None,
+        number,
+        clones,
+        size: Rule::Exact(size.filter(|size| size.0 > 0)?),
+        knob: format!("size=\"{{}}\" of partition {role}"),
+        layers: Vec::new(),
+        contents: contents?,
+        role,
+    })
 }
 
 fn partition_name(reader: &mut Reader, node: &Element) -> Option<String> {
@@ -71,8 +78,8 @@ fn partition_name(reader: &mut Reader, node: &Element) -> Option<String> {
 }
 
 /// In bytes; what is no size was said by the schema.
-fn partition_size(reader: &mut Reader, node: &Element) -> Option<Bytes> {
-    let attribute = node.attribute_node("size")?;
+pub(super) fn size_attribute(reader: &mut Reader, node: &Element, name: &str) -> Option<Bytes> {
+    let attribute = node.attribute_node(name)?;
     let value = attribute.value.trim();
     let (digits, unit) = match value.strip_suffix(['M', 'G']) {
         Some(digits) if value.ends_with('G') => (digits, MIB << 10),
@@ -83,9 +90,10 @@ fn partition_size(reader: &mut Reader, node: &Element) -> Option<Bytes> {
         return None;
     }
     let number: Option<u64> = digits.parse().ok();
-    let size = number.and_then(|number| number.checked_mul(unit)).filter(|size| (1..1 << 60).contains(size));
-    if size.is_none() {
-        let message = format!("size is nothing, or more than 2^60 bytes: {}", short(value));
+    let size = number.and_then(|number| number.checked_mul(unit)).filter(|&size| size < 1 << 60);
+    // A spare partition of no bytes is none.
+    if size.is_none() || (size == Some(0) && name == "size") {
+        let message = format!("{name} is nothing, or more than 2^60 bytes: {}", short(value));
         reader.error("bad-value", attribute.value_span.clone(), message);
     }
     size.map(Bytes)
@@ -94,7 +102,7 @@ fn partition_size(reader: &mut Reader, node: &Element) -> Option<Bytes> {
 fn contents(reader: &mut Reader, node: &Element, name: &str) -> Option<Contents> {
     let mountpoint = match node.attribute_node("mountpoint") {
         None => None,
-        Some(attribute) => Some(mount_path(reader, attribute.value.as_str(), attribute.span.clone())?),
+        Some(_) => Some(mount_point(reader, node, "mountpoint")?),
     };
     if node.attribute_node("filesystem").is_none() {
         if let (Some(path), Some(attribute)) = (&mountpoint, node.attribute_node("mountpoint")) {
@@ -109,14 +117,16 @@ fn contents(reader: &mut Reader, node: &Element, name: &str) -> Option<Contents>
         }
         return Some(Contents::Blank);
     }
-    let filesystem = supported_filesystem(node)?;
+    let filesystem = node.attribute("filesystem")?.trim().to_owned();
     let label = reader.line(node, "label").map_or_else(|| name.to_uppercase(), str::to_owned);
     let format = Mkfs { options: mkfs_options(&filesystem, &label), name: filesystem };
     let at = if node.attribute_node("label").is_some() { "label" } else { "filesystem" };
-    check_filesystem(reader, node, at, &format.name, format.options.clone());
+    if find(&format.name).is_some() {
+        check_filesystem(reader, node, at, &format.name, format.options.clone());
+    }
     Some(match mountpoint {
         None => Contents::Empty(format),
-        Some(mountpoint) => Contents::Mounted { format, mountpoint },
+        Some(mountpoint) => Contents::Mounted { format, mountpoint, options: "defaults".to_owned() },
     })
 }
 
@@ -127,7 +137,8 @@ pub(crate) fn mkfs_options(filesystem: &str, label: &str) -> Vec<String> {
 }
 
 /// An absolute path that is not the root, without `.`, `..`, empty parts and a slash at its end.
-fn mount_path(reader: &mut Reader, value: &str, span: Span) -> Option<String> {
+pub(super) fn mount_point(reader: &mut Reader, node: &Element, name: &str) -> Option<String> {
+    let Attribute { value, span, .. } = node.attribute_node(name)?;
     let parts: Vec<&str> = value.trim().split('/').filter(|part| !part.is_empty()).collect();
     let path = format!("/{}", parts.join("/"));
     let wrong = match path.as_str() {
@@ -139,6 +150,7 @@ fn mount_path(reader: &mut Reader, value: &str, span: Span) -> Option<String> {
         _ => None,
     };
     if let Some(why) = wrong {
+        let span = span.clone();
         reader.error("bad-value", span, format!("a mount point that cannot be: {}: {why}", short(value)));
         return None;
     }

@@ -1,22 +1,28 @@
 //! `type` elements.
 
 use super::element::{Element, boolean};
-use super::partitions::partitions;
+use super::partitions::{mount_point, partitions, size_attribute};
 use super::read::{Reader, elements, short};
 use super::schema::{State, TYPE, number};
 use super::sections::facts;
 use super::volumes::{described_partitions, volumes};
 use crate::describe::{Lack, Span};
-use crate::model::{Bytes, DiskType, Format, Kind, Loader, MIB, Mkfs, Naming, SectorSize, SizeElement, Type};
+use crate::model::{
+    Bytes, DiskType, Firmware, Format, Kind, Layer, Loader, MIB, Mkfs, Naming, Overlay, SectorSize,
+    SizeElement, Type,
+};
 use crate::plan::{ESP, ROOT};
 use diskwright_formats::fault::Refusal;
 use diskwright_formats::identity::Identity;
 use diskwright_formats::layout::Layout;
 use diskwright_formats::registry::find_disk;
+use diskwright_formats::table::gpt;
 use diskwright_fstools::registry::find;
 
 /// Seconds until the default entry starts, where none are given.
 const TIMEOUT: u64 = 10;
+/// Length of swap in MiB where none is given.
+const SWAP_MIB: u64 = 128;
 /// What a bare file system has of a `type`.
 const BARE: [&str; 5] = ["image", "primary", "fscreateoptions", "bundle_format", "size"];
 
@@ -55,13 +61,19 @@ pub(super) fn read(node: &Element) -> Type {
     }
 }
 
-/// Where the size of each part is written; the `type` itself where it is not.
+/// Where the size of each part and the number of its clones is written; the `type` itself where it is not.
 fn spans(node: &Element) -> Vec<(String, Span)> {
     let or_type = |span: Option<&Span>| span.unwrap_or(&node.span).clone();
+    let attribute = |name: &str| or_type(node.attribute_node(name).map(|attribute| &attribute.span));
     let fixed = [
-        (ESP.to_owned(), or_type(node.attribute_node("efipartsize").map(|attribute| &attribute.span))),
+        (ESP.to_owned(), attribute("efipartsize")),
+        ("boot".to_owned(), attribute("bootpartsize")),
+        ("spare".to_owned(), attribute("spare_part")),
+        ("readonly".to_owned(), attribute("overlayroot_readonly_partsize")),
+        ("clones of root".to_owned(), attribute("root_clone")),
+        ("clones of boot".to_owned(), attribute("boot_clone")),
+        ("loader".to_owned(), or_type(node.child("bootloader").map(|loader| &loader.span))),
         (ROOT.to_owned(), or_type(node.child("size").map(|size| &size.span))),
-        ("boot".to_owned(), or_type(node.child("bootloader").map(|loader| &loader.span))),
     ];
     let partitions = node.child("partitions").into_iter().flat_map(elements).filter_map(|partition| {
         let name = partition.attribute("name")?.trim().to_owned();
@@ -100,35 +112,110 @@ fn words(value: Option<&str>) -> Vec<String> {
 }
 
 fn disk(reader: &mut Reader, node: &Element) -> Kind {
-    let filesystem = supported_filesystem(node);
     let oem = node.child("oemconfig");
-    let loader = loader(node);
+    let is_on = |name: &str| node.boolean(name).unwrap_or(false);
+    let text = |name: &str| node.attribute(name).map(|value| value.trim().to_owned());
+    let systemdisk = node.child("systemdisk");
     let disk = DiskType {
-        uefi: node.attribute_node("firmware").is_some(),
+        firmware: text("firmware").and_then(|name| firmware(&name)),
+        efi_mbr: text("efiparttable").as_deref() == Some("msdos"),
+        csm: node.boolean("eficsm").unwrap_or(true),
+        hybrid: is_on("gpt_hybrid_mbr"),
+        force_mbr: is_on("force_mbr"),
+        extended: is_on("dosparttable_extended_layout"),
+        target_type: node.child("bootloader").and_then(|one| one.attribute("targettype")).map(str::to_owned),
+        filesystem: text("filesystem"),
         options: words(node.attribute("fscreateoptions")),
-        mount_options: mount_options(reader, node),
+        mount_options: mount_options(reader, node, "fsmountoptions"),
         label: reader.line(node, "rootfs_label").map(str::to_owned),
         esp_mib: positive(reader, node, "efipartsize"),
-        csm: node.boolean("eficsm").unwrap_or(true),
+        esp_mount_options: mount_options(reader, node, "efimountoptions"),
+        boot: node.boolean("bootpartition"),
+        boot_mib: positive(reader, node, "bootpartsize"),
+        boot_filesystem: text("bootfilesystem"),
+        root_clones: count(reader, node, "root_clone"),
+        boot_clones: count(reader, node, "boot_clone"),
+        csm_number: chosen_number(reader, node, "eficsmpart_id"),
+        esp_number: chosen_number(reader, node, "efipart_id"),
+        boot_number: chosen_number(reader, node, "bootpart_id"),
+        root_number: chosen_number(reader, node, "rootpart_id"),
+        spare_mib: size_attribute(reader, node, "spare_part").unwrap_or(Bytes(0)).0 / MIB,
+        spare_filesystem: text("spare_part_fs"),
+        spare_mountpoint: mount_point(reader, node, "spare_part_mountpoint"),
+        spare_last: is_on("spare_part_is_last"),
+        swap_mib: swap_mib(reader, oem),
+        overlay: is_on("overlayroot").then(|| Overlay {
+            write: node.boolean("overlayroot_write_partition").unwrap_or(true),
+            filesystem: text("overlayroot_readonly_filesystem").unwrap_or_else(|| "squashfs".to_owned()),
+            mib: positive(reader, node, "overlayroot_readonly_partsize"),
+        }),
+        raid: text("mdraid").map(|how| if how == "striping" { Layer::Raid0 } else { Layer::Raid1 }),
+        integrity: is_on("standalone_integrity"),
+        luks: node.attribute_node("luks").is_some(),
+        verity: node.attribute_node("verity_blocks").is_some(),
+        group: systemdisk.and_then(|one| one.attribute("name")).map(|name| name.trim().to_owned()),
+        btrfs_toplevel: node.boolean("btrfs_root_is_subvolume").unwrap_or(true),
+        btrfs_snapper: is_on("btrfs_root_is_snapper_snapshot"),
+        btrfs_readonly: is_on("btrfs_root_is_readonly_snapshot"),
+        btrfs_default: node.boolean("btrfs_set_default_volume").unwrap_or(true),
         sector_size: sector_size(reader, node),
         start_sector: start_sector(reader, node),
         naming: naming(node),
         command_line: reader.line(node, "kernelcmdline").unwrap_or("").trim().to_owned(),
-        discoverable: node.boolean("apply_dps_codes").unwrap_or(true),
+        discoverable: is_on("apply_dps_codes"),
         format: format(reader, node),
-        loader,
+        loader: loader(node),
         size: size(reader, node),
         resize: resize(reader, node, oem),
-        system_mib: system_mib(reader, oem),
+        system_mib: oem_mib(reader, oem, "oem-systemsize"),
+        recovery_mib: recovery_mib(reader, oem),
         partitions: partitions(reader, node),
-        filesystem,
     };
-    if let Some(filesystem) = &disk.filesystem {
+    if let Some(filesystem) = disk.filesystem.as_deref().filter(|name| find(name).is_some()) {
         let mut options = disk.options.clone();
         options.extend(label_options(filesystem, disk.label.as_deref().unwrap_or("ROOT")));
         check_filesystem(reader, node, "fscreateoptions", filesystem, options);
     }
     Kind::Disk(Box::new(disk))
+}
+
+fn firmware(name: &str) -> Option<Firmware> {
+    use Firmware::{Bios, Custom, Ec2, Efi, Ofw, Opal, Uefi};
+    [Bios, Efi, Uefi, Ec2, Custom, Ofw, Opal].into_iter().find(|one| one.name() == name)
+}
+
+/// A number of clones; more than a table can hold are refused.
+fn count(reader: &mut Reader, node: &Element, name: &str) -> u32 {
+    table_number(reader, node, name).unwrap_or(0)
+}
+
+/// A partition number that was chosen; 0 is as good as none in KIWI.
+pub(super) fn chosen_number(reader: &mut Reader, node: &Element, name: &str) -> Option<u32> {
+    table_number(reader, node, name).filter(|&number| number > 0)
+}
+
+pub(super) fn table_number(reader: &mut Reader, node: &Element, name: &str) -> Option<u32> {
+    let number = node.number(name)?;
+    match u32::try_from(number).ok().filter(|&number| number <= gpt::ENTRIES) {
+        Some(number) => Some(number),
+        None => {
+            let span =
+                node.attribute_node(name).map_or(&node.span, |attribute| &attribute.value_span).clone();
+            let message = format!("{name} is more than the {} entries of a table: {number}", gpt::ENTRIES);
+            reader.error("too-large", span, message);
+            None
+        }
+    }
+}
+
+fn swap_mib(reader: &mut Reader, oem: Option<&Element>) -> Option<u64> {
+    let wanted = oem.and_then(|oem| oem.child("oem-swap")).and_then(|one| boolean(&one.text));
+    wanted.filter(|&wanted| wanted).map(|_| oem_mib(reader, oem, "oem-swapsize").unwrap_or(SWAP_MIB))
+}
+
+fn recovery_mib(reader: &mut Reader, oem: Option<&Element>) -> u64 {
+    let wanted = oem.and_then(|oem| oem.child("oem-inplace-recovery")).and_then(|one| boolean(&one.text));
+    wanted.filter(|&wanted| wanted).and_then(|_| oem_mib(reader, oem, "oem-recovery-part-size")).unwrap_or(0)
 }
 
 /// The label as an option of the file system's mkfs.
@@ -152,12 +239,6 @@ pub(super) fn check_filesystem(
         Some(hint) => reader.error_with("bad-value", span, message, hint),
         None => reader.error("bad-value", span, message),
     }
-}
-
-/// The attribute `filesystem`, if it names one that can be written.
-pub(super) fn supported_filesystem(node: &Element) -> Option<String> {
-    let name = node.attribute("filesystem")?.trim();
-    find(name).map(|_| name.to_owned())
 }
 
 /// A number of MiB that is not 0 and no nonsense.
@@ -203,11 +284,11 @@ fn naming(node: &Element) -> Naming {
 }
 
 /// One word of fstab.
-fn mount_options(reader: &mut Reader, node: &Element) -> Option<String> {
-    let options = reader.line(node, "fsmountoptions")?.trim();
+fn mount_options(reader: &mut Reader, node: &Element, name: &str) -> Option<String> {
+    let options = reader.line(node, name)?.trim();
     if options.contains(char::is_whitespace) {
-        let span = node.attribute_node("fsmountoptions").map_or(&node.span, |one| &one.value_span).clone();
-        reader.error("bad-value", span, format!("fsmountoptions with blanks in it: {}", short(options)));
+        let span = node.attribute_node(name).map_or(&node.span, |one| &one.value_span).clone();
+        reader.error("bad-value", span, format!("{name} with blanks in it: {}", short(options)));
         return None;
     }
     Some(options.to_owned()).filter(|options| !options.is_empty())
@@ -242,6 +323,8 @@ fn loader(node: &Element) -> Option<Loader> {
             let timeout = element.number("timeout").unwrap_or(TIMEOUT);
             Some(Loader::SystemdBoot { timeout: u32::try_from(timeout).unwrap_or(u32::MAX), initrd })
         }
+        Some("grub2" | "grub2_s390x_emu") => Some(Loader::Grub),
+        Some("zipl") => Some(Loader::Zipl),
         // A loader that is named and refused: that none is named must not be said on top.
         _ => Some(Loader::Custom),
     }
@@ -275,11 +358,11 @@ fn resize(reader: &mut Reader, node: &Element, oem: Option<&Element>) -> bool {
     true
 }
 
-fn system_mib(reader: &mut Reader, oem: Option<&Element>) -> Option<u64> {
-    let node = oem.and_then(|oem| oem.child("oem-systemsize"))?;
+fn oem_mib(reader: &mut Reader, oem: Option<&Element>, name: &str) -> Option<u64> {
+    let node = oem.and_then(|oem| oem.child(name))?;
     let number = number(&node.text)?;
     if number > u64::MAX / MIB / 4 {
-        let message = format!("oem-systemsize is no usable number of MiB: {number}");
+        let message = format!("{name} is no usable number of MiB: {number}");
         reader.error("bad-value", node.whole.clone(), message);
         return None;
     }

@@ -1,0 +1,181 @@
+//! Files that are generated: fstab, and KIWI's ids of partitions.
+
+use super::{File, FstabEntry, Part, ROOT, device, volumes};
+use crate::model::{Disk, Loader, Table, VolumeManager, Volumes};
+use diskwright_formats::identity::Identity;
+use std::collections::BTreeMap;
+
+/// `/etc/fstab` (fstab(5)) in KIWI's order: what is mounted first stands first. Of two mounts at one path the first counts, in
+/// the order root, boot, EFI, volumes, spare, swap, those of the description by name.
+pub(super) fn fstab(disk: &Disk, parts: &[Part]) -> Vec<FstabEntry> {
+    let lvm = disk.volumes.as_ref().is_some_and(Volumes::is_lvm);
+    let find = |role: &str| parts.iter().find(|part| part.role == role);
+    let fixed = [ROOT, "boot", super::ESP].into_iter().filter_map(find);
+    let first = fixed.filter(|part| !(lvm && part.role == ROOT)).filter_map(|part| entry(disk, part));
+    let divided = disk.volumes.iter().flat_map(|volumes| volumes::fstab(disk, volumes, parts));
+    let last = ["spare", "swap"].into_iter().filter_map(find).filter_map(|part| entry(disk, part));
+    let known = [ROOT, "boot", super::ESP, "spare", "swap"];
+    let mut described: Vec<&Part> =
+        parts.iter().filter(|part| !known.contains(&part.role.as_str())).collect();
+    described.sort_by(|one, other| one.role.cmp(&other.role));
+    let described = described.into_iter().filter_map(|part| entry(disk, part));
+    let mut entries: Vec<FstabEntry> = Vec::new();
+    for entry in first.chain(divided).chain(last).chain(described) {
+        if entries.iter().all(|one| one.mountpoint != entry.mountpoint) {
+            entries.push(entry);
+        }
+    }
+    entries.sort_by_key(|entry| (entry.mountpoint.matches('/').count(), entry.mountpoint.clone()));
+    entries
+}
+
+fn entry(disk: &Disk, part: &Part) -> Option<FstabEntry> {
+    let filesystem = part.filesystem.as_ref().filter(|_| part.clone_of.is_none() && !part.packed)?;
+    let is_swap = filesystem.mkfs.name == "swap";
+    let mountpoint = match &filesystem.mountpoint {
+        Some(path) => path.clone(),
+        None if is_swap => "swap".to_owned(),
+        None => return None,
+    };
+    let mut options = part.mount_options.clone().unwrap_or_else(|| "defaults".to_owned());
+    let mut pass = u8::from(mountpoint == "/");
+    if let Some(Volumes { manager: VolumeManager::Btrfs { toplevel, readonly, default, .. }, .. }) =
+        disk.volumes.as_ref().filter(|_| mountpoint == "/")
+    {
+        let given = Some(options.clone()).filter(|options| options != "defaults");
+        let readonly_word = readonly.then(|| "ro".to_owned());
+        let by_name = toplevel.as_ref().filter(|_| !default).map(|name| format!("defaults,subvol={name}"));
+        let words: Vec<String> = [given, readonly_word, by_name].into_iter().flatten().collect();
+        if !words.is_empty() {
+            options = words.join(",");
+        }
+        pass = u8::from(!readonly);
+    }
+    Some(FstabEntry { spec: device(disk.naming, part)?, mountpoint, kind: filesystem.kind(), options, pass })
+}
+
+/// The text of fstab.
+pub(super) fn fstab_file(entries: &[FstabEntry]) -> File {
+    let line = |entry: &FstabEntry| {
+        let FstabEntry { spec, mountpoint, kind, options, pass } = entry;
+        format!("{} {} {kind} {options} 0 {pass}\n", escaped_field(spec), escaped_field(mountpoint))
+    };
+    File { path: "/etc/fstab".to_owned(), mode: 0o644, text: entries.iter().map(line).collect() }
+}
+
+/// Blanks and backslashes as fstab(5) wants them.
+fn escaped_field(text: &str) -> String {
+    text.replace('\\', "\\134")
+        .replace(' ', "\\040")
+        .replace('\t', "\\011")
+        .replace('\n', "\\012")
+        .replace('#', "\\043")
+}
+
+/// KIWI's public names of partitions with their numbers, as `config.partids` has them.
+pub(super) fn partids(disk: &Disk, parts: &[Part]) -> BTreeMap<String, String> {
+    let mut ids = BTreeMap::new();
+    let mut add = |key: &str, number: u32| ids.insert(key.to_owned(), number.to_string());
+    for part in parts {
+        let Some(entry) = &part.entry else { continue };
+        let number = entry.number;
+        if part.clone_of.is_some() {
+            if let Some((base, index)) = part.role.rsplit_once("clone") {
+                add(&format!("kiwi_{base}PartClone{index}"), number);
+            }
+            continue;
+        }
+        match part.role.as_str() {
+            "efi_csm" => add("kiwi_BiosGrub", number),
+            super::ESP => add("kiwi_EfiPart", number),
+            "prep" => add("kiwi_PrepPart", number),
+            "boot" => add("kiwi_BootPart", number),
+            "swap" => add("kiwi_SwapPart", number),
+            "spare" => add("kiwi_SparePart", number),
+            "readonly" => add("kiwi_ROPart", number),
+            ROOT => add("kiwi_RootPart", number),
+            name => add(&format!("kiwi_{}Part", title_case(name)), number),
+        };
+    }
+    root_ids(disk, parts, &mut ids);
+    ids
+}
+
+/// What the kind of root adds.
+fn root_ids(disk: &Disk, parts: &[Part], ids: &mut BTreeMap<String, String>) {
+    let root = ids.get("kiwi_RootPart").cloned();
+    let readonly = ids.get("kiwi_ROPart").cloned();
+    match (root, readonly) {
+        (Some(root), readonly) => {
+            let name = parts.iter().find(|part| part.role == ROOT).map_or("", Part::name);
+            if name == "p.lxroot" {
+                ids.entry("kiwi_BootPart".to_owned()).or_insert_with(|| root.clone());
+                if readonly.is_some() {
+                    ids.insert("kiwi_RWPart".to_owned(), root.clone());
+                }
+            }
+            let raid = disk
+                .partitions
+                .iter()
+                .any(|one| one.role == ROOT && one.layers.iter().any(|layer| layer.is_raid()));
+            if raid {
+                ids.insert("kiwi_RaidPart".to_owned(), root);
+                ids.insert("kiwi_RaidDev".to_owned(), "/dev/md0".to_owned());
+            }
+        }
+        (None, Some(readonly)) => {
+            ids.insert("kiwi_RootPart".to_owned(), readonly);
+        }
+        (None, None) => {}
+    }
+}
+
+/// Python's `str.title`, which KIWI makes names with: a letter behind anything that is none is upper case, any other lower.
+fn title_case(name: &str) -> String {
+    let mut inside = false;
+    let letter = |c: char| {
+        let cased = if inside { c.to_ascii_lowercase() } else { c.to_ascii_uppercase() };
+        inside = c.is_ascii_alphabetic();
+        cased
+    };
+    name.chars().map(letter).collect()
+}
+
+/// KIWI's files of ids.
+pub(super) fn kiwi_files(
+    disk: &Disk,
+    partids: &BTreeMap<String, String>,
+    command_line: &str,
+    signature: u32,
+) -> Vec<File> {
+    let file = |path: &str, text: String| File { path: path.to_owned(), mode: 0o644, text };
+    let ids = partids.iter().map(|(key, number)| format!("{key}=\"{number}\"\n")).collect();
+    let mut files = vec![file("/config.partids", ids)];
+    if disk.loader != Loader::Custom {
+        files.push(file("/config.bootoptions", format!("{command_line}\n")));
+    }
+    if !matches!(disk.table, Table::Dasd) {
+        files.push(file("/boot/mbrid", format!("{signature:#010x}\n")));
+    }
+    files
+}
+
+/// KIWI's MBR id: four bytes of which none is 0 or above 0xfd.
+pub(super) fn signature(identity: &Identity) -> u32 {
+    let bytes = identity.number("signature").to_le_bytes();
+    u32::from_le_bytes(bytes.map(|byte| byte % 0xfd + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::title_case;
+
+    #[test]
+    fn names_are_cased_as_python_does() {
+        for (name, title) in
+            [("home", "Home"), ("my_data", "My_Data"), ("var/tmp", "Var/Tmp"), ("a1b", "A1B"), ("LOG", "Log")]
+        {
+            assert_eq!(title_case(name), title);
+        }
+    }
+}
