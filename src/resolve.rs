@@ -92,6 +92,11 @@ pub struct Resolved {
 }
 
 impl Resolved {
+    /// Warnings, and what cannot be written yet, in the order of the description.
+    pub fn told(&self) -> Diagnostics {
+        Diagnostics::new(self.warnings.list.iter().chain(&self.lacks).cloned().collect())
+    }
+
     /// A refusal of a plan's part as an error at the place in the description where its size is written, or its loader
     /// named; `None` for what is about nothing that the description says.
     pub fn locate(&self, plan: &Plan, refusal: &Refusal) -> Option<Diagnostics> {
@@ -144,6 +149,8 @@ pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError>
     let (checked, unprepared) = checks::run(&selection, &choice.disabled_checks);
     let arch = choice.arch.machine();
     let chosen = selection.kind;
+    // What the type lacks can be planned all the same; what else is not supported cannot be understood.
+    let mut lacks: Vec<Diagnostic> = Vec::new();
     let mut problems = model.problems.clone();
     problems.extend(selection.preferences.iter().flat_map(|one| one.problems.iter().cloned()));
     problems.extend(selection.problems.iter().cloned());
@@ -154,27 +161,27 @@ pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError>
         problems.push(model.span.error("missing-element", message));
     }
     if let Some(chosen) = chosen {
-        problems.extend(chosen.problems.iter().cloned());
+        let (lacking, wrong) =
+            chosen.problems.iter().cloned().partition::<Vec<_>, _>(|one| one.lack.is_some());
+        lacks.extend(lacking);
+        problems.extend(wrong);
     }
     let target = match chosen {
         Some(kind @ Type { kind: Some(Kind::Disk(disk)), .. }) => {
-            disk::disk_target(&selection, kind, disk, choice, &mut problems)?
+            disk::disk_target(&selection, kind, disk, choice, &mut problems, &mut lacks)?
         }
         Some(Type { kind: Some(Kind::Filesystem { name, options, size }), .. }) => {
             Some(bare_target(name, options, *size, choice)?)
         }
         _ => None,
     };
+    let diagnostics = Diagnostics::new(problems);
     if choice.no_boot {
-        problems
-            .retain(|one| !one.lack.as_ref().is_some_and(|lack| lack.part.starts_with("bootloader@name")));
+        lacks.retain(|one| !one.lack.as_ref().is_some_and(|lack| lack.part.starts_with("bootloader@name")));
     }
-    // What is only not supported yet does not keep an image from being planned.
-    let is_lack = |one: &Diagnostic| one.lack.is_some();
-    let (lacks, rest): (Vec<Diagnostic>, Vec<Diagnostic>) = problems.iter().cloned().partition(is_lack);
-    let diagnostics = Diagnostics::new(rest);
     let Some(target) = target.filter(|_| !diagnostics.stop()) else {
-        return Err(ResolveError::Refused(Diagnostics::new(problems)));
+        let all = diagnostics.list.into_iter().chain(lacks).collect();
+        return Err(ResolveError::Refused(Diagnostics::new(all)));
     };
     let Selection { profiles, .. } = selection;
     let image = Image {

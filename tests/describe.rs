@@ -31,7 +31,7 @@ fn problems(xml: &str, choice: &Choice) -> String {
 
 fn problems_of(model: &Model, choice: &Choice) -> String {
     match resolve(model, choice) {
-        Ok(resolved) => with_hints(&resolved.warnings.list),
+        Ok(resolved) => with_hints(&resolved.told().list),
         Err(ResolveError::Refused(diagnostics)) => with_hints(&diagnostics.list),
         Err(ResolveError::Choice(refusal)) => {
             format!("{refusal}\n  {}\n", refusal.hint.as_deref().unwrap_or(""))
@@ -77,15 +77,14 @@ fn a_good_description_has_no_problems() {
 fn what_is_not_supported_is_named() {
     let cases = [
         (
-            r#"image="oem" filesystem="ext4""#,
+            r#"image="oem" filesystem="ext4" firmware="ofw""#,
             LOADER,
-            "d.xml:3:1: error: type without the attribute firmware: on x86_64 KIWI then takes \"bios\", which is not \
-             supported yet\n  add firmware=\"uefi\"",
+            "d.xml:3:37: error: firmware=\"ofw\", which x86_64 does not have\n  one of: efi, uefi, bios, ec2, custom",
         ),
         (
             r#"image="oem" filesystem="ext4" firmware="bios""#,
-            LOADER,
-            "d.xml:3:37: error: firmware=\"bios\" is not supported yet: boot of BIOS machines\n  supported: firmware=\"efi\", firmware=\"uefi\"",
+            r#"<bootloader name="systemd_boot"/><oemconfig><oem-resize>false</oem-resize></oemconfig>"#,
+            "d.xml:3:1: error: systemd-boot starts from UEFI alone, and the firmware is bios\n  firmware=\"uefi\"",
         ),
         (
             r#"image="oem" firmware="efi" filesystem="btrfs""#,
@@ -114,8 +113,7 @@ fn what_is_not_supported_is_named() {
             GOOD,
             "<bootloader name=\"custom\"/>\n<systemdisk><volume name=\"home\"/></systemdisk>\n<oemconfig><oem-swap>true</oem-swap>\
              <oem-resize>false</oem-resize></oemconfig>",
-            "d.xml:5:1: error: element systemdisk is not supported yet: volumes (LVM, btrfs)\n\
-             d.xml:6:12: error: element oem-swap is not supported yet, except false or 0: swap",
+            "d.xml:5:1: error: element systemdisk is not supported yet: volumes (LVM, btrfs)",
         ),
         (
             r#"image="iso" firmware="efi""#,
@@ -130,8 +128,7 @@ fn what_is_not_supported_is_named() {
         (
             r#"image="oem" firmware="uefi" filesystem="ext4" efiparttable="msdos" installiso="true""#,
             LOADER,
-            "d.xml:3:53: error: efiparttable=\"msdos\" is not supported yet: MBR partition tables\n  supported: efiparttable=\"gpt\"\n\
-             d.xml:3:74: error: attribute installiso of <type> is not supported yet, except false or 0: install media",
+            "d.xml:3:74: error: attribute installiso of <type> is not supported yet, except false or 0: install media",
         ),
     ];
     for (attributes, children, expected) in cases {
@@ -259,10 +256,9 @@ fn partitions_are_checked() {
           supported: filesystem=\"ext2\", filesystem=\"ext3\", filesystem=\"ext4\", filesystem=\"fat32\", filesystem=\"fat16\"",
         ),
         (
-            "name=\"aa\" size=\"5\" clone=\"1\" part_id=\"3\"",
-            "d.xml:5:43: error: attribute clone of <partition> is not supported \
-          yet, except false or 0: clones\nd.xml:5:53: error: attribute part_id of <partition> is not supported yet: a chosen \
-          partition number",
+            "name=\"aa\" size=\"5\" clone=\"200\" part_id=\"129\"",
+            "d.xml:5:50: error: clone is more than the 128 entries of a table: 200\n\
+             d.xml:5:64: error: part_id is more than the 128 entries of a table: 129",
         ),
         (
             "name=\"aa\" size=\"5\" partition_name=\"x y\"",
@@ -435,7 +431,7 @@ fn every_code_is_explained() {
 
 #[test]
 fn carets_stand_below_the_attribute() {
-    let xml = with_type(r#"image="oem" firmware="bios" filesytem="ext4""#, LOADER);
+    let xml = with_type(r#"image="oem" firmware="bios" luks="x" filesytem="ext4""#, LOADER);
     let model = parse("d.xml", xml.into_bytes()).expect("it is XML");
     let Err(ResolveError::Refused(diagnostics)) = resolve(&model, &Choice::new(Arch::X86_64)) else {
         panic!("it is refused")
@@ -443,22 +439,20 @@ fn carets_stand_below_the_attribute() {
     let expected = r#"error[missing-attribute]: <type> lacks the attribute filesystem
  --> d.xml:3:1
   |
-3 | <type image="oem" firmware="bios" filesytem="ext4">
+3 | <type image="oem" firmware="bios" luks="x" filesytem="ext4">
   | ^^^^^
 
-error[unsupported]: firmware="bios" is not supported yet: boot of BIOS machines
- --> d.xml:3:19
-  |
-3 | <type image="oem" firmware="bios" filesytem="ext4">
-  |                   ^^^^^^^^^^^^^^^
-  |
-  = help: supported: firmware="efi", firmware="uefi"
-
-error[unknown-attribute]: <type> has no attribute filesytem
+error[unsupported]: attribute luks of <type> is not supported yet: encryption
  --> d.xml:3:35
   |
-3 | <type image="oem" firmware="bios" filesytem="ext4">
-  |                                   ^^^^^^^^^
+3 | <type image="oem" firmware="bios" luks="x" filesytem="ext4">
+  |                                   ^^^^^^^^
+
+error[unknown-attribute]: <type> has no attribute filesytem
+ --> d.xml:3:44
+  |
+3 | <type image="oem" firmware="bios" luks="x" filesytem="ext4">
+  |                                            ^^^^^^^^^
   |
   = help: did you mean filesystem?"#;
     let found = diagnostics.render(false);

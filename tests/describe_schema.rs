@@ -470,13 +470,7 @@ fn planned(path: &str, changes: &[(&str, &str)]) -> Result<String, String> {
 type Changes = &'static [(&'static str, &'static str)];
 
 /// Rows without which there is no plan at all, and why no other value shows that they are used.
-const NO_PLAN: &[(&str, &str)] = &[
-    ("image", "nothing else is a description"),
-    ("image/preferences/type@firmware", "without it a PC boots by its BIOS, which is refused"),
-    ("image/preferences/type@firmware=efi", "without it a PC boots by its BIOS, which is refused"),
-    ("image/preferences/type@firmware=uefi", "without it a PC boots by its BIOS, which is refused"),
-    ("image/preferences/type/bootloader", "without it KIWI takes GRUB, which is refused"),
-];
+const NO_PLAN: &[(&str, &str)] = &[("image", "nothing else is a description")];
 
 /// For each used row two descriptions that differ in it alone, and give two plans; or one, if the row is in [`NO_PLAN`].
 const PROBES: &[(&str, Changes, Changes)] = &[
@@ -534,9 +528,11 @@ const PROBES: &[(&str, Changes, Changes)] = &[
         &[],
         &[("<type image=\"ext4\"/>", "<type image=\"ext4\" primary=\"true\"/>")],
     ),
-    ("image/preferences/type@firmware", &[], &[(" firmware=\"uefi\"", "")]),
-    ("image/preferences/type@firmware=efi", &[("\"uefi\"", "\"efi\"")], &[(" firmware=\"uefi\"", "")]),
-    ("image/preferences/type@firmware=uefi", &[], &[(" firmware=\"uefi\"", "")]),
+    (
+        "image/preferences/type@firmware",
+        &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"custom\"")],
+        &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"custom\""), ("uefi", "bios")],
+    ),
     ("image/preferences/type@efipartsize", &[], &[("rw\"", "rw\" efipartsize=\"90\"")]),
     ("image/preferences/type@eficsm", &[], &[("rw\"", "rw\" eficsm=\"false\"")]),
     ("image/preferences/type@devicepersistency", &[], &[("rw\"", "rw\" devicepersistency=\"by-label\"")]),
@@ -570,7 +566,7 @@ const PROBES: &[(&str, Changes, Changes)] = &[
     ("image/preferences/type@formatoptions", &[], &[("64k", "32k")]),
     ("image/preferences/type@fsmountoptions", &[], &[("rw\"", "rw\" fsmountoptions=\"noatime\"")]),
     ("image/preferences/type@fscreateoptions", &[], &[("rw\"", "rw\" fscreateoptions=\"-m 1\"")]),
-    ("image/preferences/type@apply_dps_codes", &[], &[("rw\"", "rw\" apply_dps_codes=\"false\"")]),
+    ("image/preferences/type@apply_dps_codes", &[], &[("rw\"", "rw\" apply_dps_codes=\"true\"")]),
     ("image/preferences/type@initrd_system", &[], &[("rw\"", "rw\" initrd_system=\"none\"")]),
     (
         "image/preferences/type@initrd_system=dracut",
@@ -605,7 +601,7 @@ const PROBES: &[(&str, Changes, Changes)] = &[
         &[("<oemconfig><oem-resize>false</oem-resize><oem-systemsize>900</oem-systemsize></oemconfig>", "")],
     ),
     ("image/preferences/type/oemconfig/oem-resize", &[], &[("<oem-resize>false", "<oem-resize>true")]),
-    ("image/preferences/type/oemconfig/oem-systemsize", &[], &[("900", "901")]),
+    ("image/preferences/type/oemconfig/oem-systemsize", &[], &[("900<", "901<")]),
     ("image/preferences/type/size", &[], &[("<size unit=\"M\" unpartitioned=\"5\">3000</size>", "")]),
     ("image/preferences/type/size@unit", &[], &[("unit=\"M\"", "unit=\"G\"")]),
     ("image/preferences/type/size@unpartitioned", &[], &[("unpartitioned=\"5\"", "unpartitioned=\"6\"")]),
@@ -656,6 +652,123 @@ const PROBES: &[(&str, Changes, Changes)] = &[
         &[("filesystem=\"ext4\" label", "filesystem=\"fat16\" label")],
     ),
     ("image/preferences/type/partitions/partition@label", &[], &[("\"D\"", "\"E\"")]),
+    ("image/preferences/type@eficsmpart_id", &[], &[("rw\"", "rw\" eficsmpart_id=\"40\"")]),
+    ("image/preferences/type@efipart_id", &[], &[("rw\"", "rw\" efipart_id=\"40\"")]),
+    ("image/preferences/type@rootpart_id", &[], &[("rw\"", "rw\" rootpart_id=\"40\"")]),
+    (
+        "image/preferences/type@bootpart_id",
+        &[("rw\"", "rw\" bootpartition=\"true\"")],
+        &[("rw\"", "rw\" bootpartition=\"true\" bootpart_id=\"40\"")],
+    ),
+    ("image/preferences/type@bootpartition", &[], &[("rw\"", "rw\" bootpartition=\"true\"")]),
+    (
+        "image/preferences/type@bootpartsize",
+        &[("rw\"", "rw\" bootpartition=\"true\"")],
+        &[("rw\"", "rw\" bootpartition=\"true\" bootpartsize=\"90\"")],
+    ),
+    (
+        "image/preferences/type@bootfilesystem",
+        &[("rw\"", "rw\" bootpartition=\"true\"")],
+        &[("rw\"", "rw\" bootpartition=\"true\" bootfilesystem=\"ext3\"")],
+    ),
+    (
+        "image/preferences/type@bootfilesystem=ext2",
+        &[("rw\"", "rw\" bootpartition=\"true\"")],
+        &[("rw\"", "rw\" bootpartition=\"true\" bootfilesystem=\"ext2\"")],
+    ),
+    (
+        "image/preferences/type@bootfilesystem=ext3",
+        &[("rw\"", "rw\" bootpartition=\"true\"")],
+        &[("rw\"", "rw\" bootpartition=\"true\" bootfilesystem=\"ext3\"")],
+    ),
+    (
+        "image/preferences/type@bootfilesystem=fat16",
+        &[("rw\"", "rw\" bootpartition=\"true\"")],
+        &[("rw\"", "rw\" bootpartition=\"true\" bootfilesystem=\"fat16\"")],
+    ),
+    (
+        "image/preferences/type@bootfilesystem=fat32",
+        &[("rw\"", "rw\" bootpartition=\"true\"")],
+        &[("rw\"", "rw\" bootpartition=\"true\" bootfilesystem=\"fat32\"")],
+    ),
+    (
+        "image/preferences/type@bootfilesystem=ext4",
+        &[("rw\"", "rw\" bootpartition=\"true\" bootfilesystem=\"ext2\"")],
+        &[("rw\"", "rw\" bootpartition=\"true\" bootfilesystem=\"ext4\"")],
+    ),
+    (
+        "image/preferences/type@boot_clone",
+        &[("rw\"", "rw\" bootpartition=\"true\"")],
+        &[("rw\"", "rw\" bootpartition=\"true\" boot_clone=\"1\"")],
+    ),
+    ("image/preferences/type@root_clone", &[], &[("rw\"", "rw\" root_clone=\"1\"")]),
+    ("image/preferences/type@efimountoptions", &[], &[("rw\"", "rw\" efimountoptions=\"ro\"")]),
+    (
+        "image/preferences/type@efiparttable",
+        &[],
+        &[("rw\"", "rw\" efiparttable=\"msdos\" dosparttable_extended_layout=\"true\"")],
+    ),
+    (
+        "image/preferences/type@dosparttable_extended_layout",
+        &[("<partition name=\"raw\" size=\"10\"/>", ""), ("rw\"", "rw\" efiparttable=\"msdos\"")],
+        &[
+            ("<partition name=\"raw\" size=\"10\"/>", ""),
+            ("rw\"", "rw\" efiparttable=\"msdos\" dosparttable_extended_layout=\"true\""),
+        ],
+    ),
+    ("image/preferences/type@gpt_hybrid_mbr", &[], &[("rw\"", "rw\" gpt_hybrid_mbr=\"true\"")]),
+    (
+        "image/preferences/type@force_mbr",
+        &[("<partition name=\"raw\" size=\"10\"/>", "")],
+        &[("<partition name=\"raw\" size=\"10\"/>", ""), ("rw\"", "rw\" force_mbr=\"true\"")],
+    ),
+    ("image/preferences/type@spare_part", &[], &[("rw\"", "rw\" spare_part=\"30\"")]),
+    (
+        "image/preferences/type@spare_part_is_last",
+        &[("rw\"", "rw\" spare_part=\"30\"")],
+        &[("rw\"", "rw\" spare_part=\"30\" spare_part_is_last=\"true\"")],
+    ),
+    (
+        "image/preferences/type@spare_part_fs",
+        &[("rw\"", "rw\" spare_part=\"30\"")],
+        &[("rw\"", "rw\" spare_part=\"30\" spare_part_fs=\"ext4\"")],
+    ),
+    (
+        "image/preferences/type@spare_part_fs=ext2",
+        &[("rw\"", "rw\" spare_part=\"30\"")],
+        &[("rw\"", "rw\" spare_part=\"30\" spare_part_fs=\"ext2\"")],
+    ),
+    (
+        "image/preferences/type@spare_part_fs=ext3",
+        &[("rw\"", "rw\" spare_part=\"30\"")],
+        &[("rw\"", "rw\" spare_part=\"30\" spare_part_fs=\"ext3\"")],
+    ),
+    (
+        "image/preferences/type@spare_part_fs=ext4",
+        &[("rw\"", "rw\" spare_part=\"30\"")],
+        &[("rw\"", "rw\" spare_part=\"30\" spare_part_fs=\"ext4\"")],
+    ),
+    (
+        "image/preferences/type@spare_part_mountpoint",
+        &[("rw\"", "rw\" spare_part=\"30\" spare_part_fs=\"ext4\"")],
+        &[("rw\"", "rw\" spare_part=\"30\" spare_part_fs=\"ext4\" spare_part_mountpoint=\"/opt\"")],
+    ),
+    (
+        "image/preferences/type/partitions/partition@part_id",
+        &[],
+        &[("size=\"10\"", "size=\"10\" part_id=\"40\"")],
+    ),
+    ("image/preferences/type/partitions/partition@clone", &[], &[("size=\"10\"", "size=\"10\" clone=\"2\"")]),
+    (
+        "image/preferences/type/oemconfig/oem-swap",
+        &[],
+        &[("<oemconfig>", "<oemconfig><oem-swap>true</oem-swap>")],
+    ),
+    (
+        "image/preferences/type/oemconfig/oem-swapsize",
+        &[("<oemconfig>", "<oemconfig><oem-swap>true</oem-swap>")],
+        &[("<oemconfig>", "<oemconfig><oem-swap>true</oem-swap><oem-swapsize>200</oem-swapsize>")],
+    ),
     ("image/preferences/version", &[], &[("<version>9<", "<version>8<")]),
     ("image/profiles", &[], &[("<profiles>", "<!--"), ("</profiles>", "-->")]),
     (

@@ -90,7 +90,7 @@ type@target_blocksize      512                           default
 type/oemconfig/oem-swap    false                         default  recorded
 type@fsmountoptions        defaults                      default
 type@efiparttable          gpt                           default  recorded
-type@apply_dps_codes       true                          default
+type@apply_dps_codes       false                         default
 type@kernelcmdline                                       default
 type@format                raw                           default
 type/size                  content + max(256 MiB, 20 %)  default

@@ -42,7 +42,7 @@ fn table(plan: &Plan) -> String {
 
 fn row(part: &Part) -> String {
     let entry = part.entry.as_ref().map(|entry| {
-        let guid = entry.type_guid.to_string();
+        let guid = entry.guids().expect("a GPT").0.to_string();
         format!("{} {} {}", entry.number, entry.name, &guid[..8])
     });
     let filesystem = part.filesystem.as_ref().map(|one| {
@@ -151,7 +151,7 @@ fn texts(plan: &Plan) -> (String, String) {
     for part in &plan.parts {
         let ids = [
             part.filesystem.as_ref().map(|one| one.id.clone()),
-            part.entry.as_ref().map(|one| one.guid.to_string()),
+            part.entry.as_ref().and_then(|one| one.guids()).map(|(_, guid)| guid.to_string()),
         ];
         for id in ids.into_iter().flatten() {
             text = text.replace(&id, &format!("<{}>", part.role));
@@ -199,7 +199,12 @@ fn fstab_and_command_line_name_devices() {
 fn ids_hang_on_roles_and_seed_alone() {
     let ids = |plan: &Plan| -> Vec<(String, String, Option<String>)> {
         let id = |part: &Part| {
-            let guid = part.entry.as_ref().map(|entry| entry.guid.to_string()).unwrap_or_default();
+            let guid = part
+                .entry
+                .as_ref()
+                .and_then(|entry| entry.guids())
+                .map(|(_, guid)| guid.to_string())
+                .unwrap_or_default();
             (part.role.clone(), guid, part.filesystem.as_ref().map(|one| one.id.clone()))
         };
         plan.parts.iter().map(id).collect()
@@ -212,7 +217,12 @@ fn ids_hang_on_roles_and_seed_alone() {
     }
     let all: std::collections::BTreeSet<String> = ids(&more).into_iter().map(|(_, guid, _)| guid).collect();
     assert_eq!(all.len(), 3, "no two partitions share an id");
-    let root = few.parts.last().and_then(|part| part.entry.as_ref()).map(|entry| entry.guid);
+    let root = few
+        .parts
+        .last()
+        .and_then(|part| part.entry.as_ref())
+        .and_then(|entry| entry.guids())
+        .map(|(_, guid)| guid);
     assert_eq!(
         root,
         Some(diskwright_formats::identity::Identity::new(b"seed", 0).role("part/root").uuid("guid"))

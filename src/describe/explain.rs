@@ -16,6 +16,12 @@ pub const CODES: &[(&str, &str)] = &[
          name in the runtime configuration (runtime_checks: disable).",
     ),
     (
+        "clone",
+        "Clones would not stay what they are: copies that nothing takes for their origin.\n\nA clone has the label of its origin, so \
+         that a system that finds its file systems by label may take the clone; and a root that grows at the first boot is no \
+         longer as long as its clones. KIWI checks neither.",
+    ),
+    (
         "differs",
         "The description is used, and diskwright does something else with it than KIWI does, because what KIWI does is a mistake \
          there. The message says what happens here.",

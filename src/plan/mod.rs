@@ -240,6 +240,16 @@ pub struct Entry {
     pub slot: Slot,
 }
 
+impl Entry {
+    /// PartitionTypeGUID and UniquePartitionGUID, in a GPT.
+    pub fn guids(&self) -> Option<(Uuid, Uuid)> {
+        match &self.slot {
+            Slot::Gpt { type_guid, guid, .. } => Some((*type_guid, *guid)),
+            Slot::Mbr { .. } | Slot::Dasd => None,
+        }
+    }
+}
+
 /// What a table says of a partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]

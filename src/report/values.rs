@@ -134,7 +134,7 @@ fn defaults(selection: &Selection<'_>, kind: &Type) -> Vec<(&'static str, String
         let more = [
             ("fsmountoptions", "defaults"),
             ("efiparttable", "gpt"),
-            ("apply_dps_codes", "true"),
+            ("apply_dps_codes", "false"),
             ("kernelcmdline", ""),
             ("format", "raw"),
         ];

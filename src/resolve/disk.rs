@@ -51,6 +51,7 @@ pub(super) fn disk_target(
     disk: &DiskType,
     choice: &Choice,
     problems: &mut Vec<Diagnostic>,
+    lacks: &mut Vec<Diagnostic>,
 ) -> Result<Option<Target>, ResolveError> {
     let Some(filesystem) = choice.filesystem.as_deref().or(disk.filesystem.as_deref()) else {
         return Ok(None);
@@ -62,7 +63,7 @@ pub(super) fn disk_target(
     if problems.len() != before {
         return Ok(None);
     }
-    let loader = loader(kind, disk, firmware, problems);
+    let loader = loader(kind, disk, firmware, (problems, lacks));
     let volumes = volumes(selection, disk, filesystem);
     let setting =
         Setting { disk, choice, firmware, table: table(disk, firmware, choice.arch), filesystem, volumes };
@@ -165,14 +166,14 @@ fn loader(
     kind: &Type,
     disk: &DiskType,
     firmware: Option<Firmware>,
-    problems: &mut Vec<Diagnostic>,
+    (problems, lacks): (&mut Vec<Diagnostic>, &mut Vec<Diagnostic>),
 ) -> Loader {
     let Some(loader) = disk.loader else {
         let message =
             "type without the element bootloader: KIWI then takes \"grub2\", which is not supported yet";
         let hint = "add <bootloader name=\"systemd_boot\"/>, or name=\"custom\", which installs nothing";
         let lack = Lack::new("bootloader@name=grub2", "GRUB");
-        problems.push(kind.span.error("unsupported", message).hint(hint).lack(lack));
+        lacks.push(kind.span.error("unsupported", message).hint(hint).lack(lack));
         return Loader::Grub;
     };
     if matches!(loader, Loader::SystemdBoot { .. }) && !firmware.is_some_and(Firmware::is_efi) {

@@ -277,11 +277,12 @@ static OEMCONFIG_OEM_SILENT_VERIFY: Element =
 static OEMCONFIG_OEM_SKIP_VERIFY: Element =
     element("oem-skip-verify", Holds(Boolean), Recorded("only install media use it"));
 
-static OEMCONFIG_OEM_SWAP: Element = element("oem-swap", Holds(Boolean), Off("swap"));
+static OEMCONFIG_OEM_SWAP: Element = element("oem-swap", Holds(Boolean), Same);
 
-static OEMCONFIG_OEM_SWAPSIZE: Element = element("oem-swapsize", Holds(Number), Recorded("only swap has it"));
+static OEMCONFIG_OEM_SWAPSIZE: Element = element("oem-swapsize", Holds(Number), Same);
 
-static OEMCONFIG_OEM_SWAPNAME: Element = element("oem-swapname", Holds(Text), Recorded("only swap has it"));
+static OEMCONFIG_OEM_SWAPNAME: Element =
+    element("oem-swapname", Holds(Text), Recorded("only volumes of LVM have it"));
 
 static OEMCONFIG_OEM_SYSTEMSIZE: Element = element("oem-systemsize", Holds(Number), Same);
 
@@ -347,7 +348,7 @@ static SYSTEMDISK: Element = element("systemdisk", Elements, Refused("volumes (L
     .children(&[(Any, &SYSTEMDISK_VOLUME)]);
 
 static PARTITIONS_PARTITION: Element = element("partition", Empty, Same).attributes(&[
-    at("part_id", Digits, Refused("a chosen partition number")),
+    at("part_id", Digits, Same),
     at("name", Text, Same).required(),
     at("size", PartitionSize, Same).required(),
     at("partition_name", ShortName, Same),
@@ -368,7 +369,7 @@ static PARTITIONS_PARTITION: Element = element("partition", Empty, Same).attribu
         Same,
     ),
     at("label", Text, Same),
-    at("clone", Digits, Off("clones")),
+    at("clone", Digits, Same),
 ]);
 
 static PARTITIONS: Element =
@@ -414,45 +415,36 @@ static LUKSFORMAT: Element =
 pub(in super::super) static TYPE: Element = element("type", Elements, Same)
     .attributes(&[
         at("archive", Boolean, Refused("images for network boot")).only("kis"),
-        at("eficsmpart_id", Digits, Refused("a chosen partition number")).only("oem"),
-        at("efipart_id", Digits, Refused("a chosen partition number")).only("oem"),
-        at("rootpart_id", Digits, Refused("a chosen partition number")).only("oem"),
-        at("bootpart_id", Digits, Refused("a chosen partition number")).only("oem"),
+        at("eficsmpart_id", Digits, Same).only("oem"),
+        at("efipart_id", Digits, Same).only("oem"),
+        at("rootpart_id", Digits, Same).only("oem"),
+        at("bootpart_id", Digits, Same).only("oem"),
         at("boot", Text, Refused("a custom initrd")).only("oem pxe"),
         at(
             "bootfilesystem",
-            OneOf(&["btrfs", "ext2", "ext3", "ext4", "xfs", "fat32", "fat16"]),
-            Recorded("only a separate /boot has it"),
-        )
-        .only("oem"),
-        at(
-            "firmware",
             Each(&[
-                ("bios", Refused("boot of BIOS machines")),
-                ("ec2", Refused("boot of BIOS machines")),
-                ("efi", Same),
-                ("uefi", Same),
-                ("ofw", Refused("this firmware")),
-                ("opal", Refused("this firmware")),
-                ("custom", Refused("this firmware")),
+                ("btrfs", Written),
+                ("ext2", Written),
+                ("ext3", Written),
+                ("ext4", Written),
+                ("xfs", Written),
+                ("fat32", Written),
+                ("fat16", Written),
             ]),
             Same,
         )
-        .only("oem pxe iso"),
+        .only("oem"),
+        at("firmware", OneOf(&["bios", "ec2", "efi", "uefi", "ofw", "opal", "custom"]), Same)
+            .only("oem pxe iso"),
         at("bootkernel", Text, Refused("a custom initrd")),
-        at("bootpartition", Boolean, Off("a separate /boot")).only("oem"),
-        at("bootpartsize", Number, Recorded("only a separate /boot has it")).only("oem"),
+        at("bootpartition", Boolean, Same).only("oem"),
+        at("bootpartsize", Number, Same).only("oem"),
         at("efipartsize", Number, Same).only("oem"),
-        at("efimountoptions", Text, Refused("mount options of the EFI system partition")).only("oem"),
+        at("efimountoptions", Text, Same).only("oem"),
         at("efifatimagesize", Number, Recorded("only install media use it")).only("oem iso"),
         at("eficsm", Boolean, Same).only("oem iso"),
-        at(
-            "efiparttable",
-            Each(&[("msdos", Refused("MBR partition tables")), ("gpt", Same)]),
-            Recorded("it is what is made anyway"),
-        )
-        .only("oem iso"),
-        at("dosparttable_extended_layout", Boolean, Off("MBR partition tables")).only("oem"),
+        at("efiparttable", OneOf(&["msdos", "gpt"]), Same).only("oem iso"),
+        at("dosparttable_extended_layout", Boolean, Same).only("oem"),
         at("bootprofile", Text, Refused("a custom initrd")).only("oem iso pxe cpio"),
         at("btrfs_quota_groups", Boolean, Refused("btrfs")).only("oem"),
         at("btrfs_root_is_snapper_snapshot", Boolean, Refused("btrfs")).only("oem"),
@@ -509,8 +501,8 @@ pub(in super::super) static TYPE: Element = element("type", Elements, Same)
         at("gcelicense", Text, Refused("images for GCE")).only("oem"),
         at("hybridpersistent", Boolean, Refused("live media")).only("iso pxe"),
         at("hybridpersistent_filesystem", OneOf(&["ext4", "xfs"]), Refused("live media")).only("iso pxe"),
-        at("gpt_hybrid_mbr", Boolean, Off("hybrid MBR")).only("oem iso"),
-        at("force_mbr", Boolean, Off("MBR partition tables")).only("oem"),
+        at("gpt_hybrid_mbr", Boolean, Same).only("oem iso"),
+        at("force_mbr", Boolean, Same).only("oem"),
         at("apply_dps_codes", Boolean, Same).only("oem"),
         at(
             "initrd_system",
@@ -580,12 +572,22 @@ pub(in super::super) static TYPE: Element = element("type", Elements, Same)
         at("primary", Boolean, Same),
         at("ramonly", Boolean, Off("an overlay root")).only("oem"),
         at("rootfs_label", Text, Same).only("oem pxe kis docker"),
-        at("spare_part", PartitionSize, Refused("a spare partition")).only("oem"),
-        at("spare_part_mountpoint", Text, Refused("a spare partition")).only("oem"),
-        at("spare_part_fs", OneOf(&["btrfs", "ext2", "ext3", "ext4", "xfs"]), Refused("a spare partition"))
-            .only("oem"),
-        at("spare_part_fs_attributes", FsAttributes, Refused("a spare partition")).only("oem"),
-        at("spare_part_is_last", Boolean, Off("a spare partition")).only("oem"),
+        at("spare_part", PartitionSize, Same).only("oem"),
+        at("spare_part_mountpoint", Text, Same).only("oem"),
+        at(
+            "spare_part_fs",
+            Each(&[
+                ("btrfs", Written),
+                ("ext2", Written),
+                ("ext3", Written),
+                ("ext4", Written),
+                ("xfs", Written),
+            ]),
+            Same,
+        )
+        .only("oem"),
+        at("spare_part_fs_attributes", FsAttributes, Refused("attributes of files")).only("oem"),
+        at("spare_part_is_last", Boolean, Same).only("oem"),
         at("target_blocksize", Number, Same).only("oem kis"),
         at("target_removable", Boolean, Recorded("only GRUB's installer asks for it")).only("oem"),
         at("selinux_policy", OneOf(&["targeted", "mls", "minimum"]), Refused("SELinux labels")),
@@ -606,8 +608,8 @@ pub(in super::super) static TYPE: Element = element("type", Elements, Same)
         at("xen_server", Boolean, Off("Xen")).only("oem"),
         at("publisher", IsoText, Refused("live media")).only("iso"),
         at("disk_start_sector", StartSector, Same).only("oem"),
-        at("root_clone", Digits, Off("clones")).only("oem"),
-        at("boot_clone", Digits, Off("clones")).only("oem"),
+        at("root_clone", Digits, Same).only("oem"),
+        at("boot_clone", Digits, Same).only("oem"),
         at("bundle_format", Text, Recorded("it renames the results of a bundle")),
     ])
     .children(&[
