@@ -188,7 +188,7 @@ fn compare(reader: &str, found: &Files, expected: &Files) {
     assert!(groups(found) == groups(expected), "{reader}: hard links");
     let more: Vec<String> =
         found.keys().filter(|path| !expected.contains_key(*path)).map(|path| shown(path)).collect();
-    let added = ["etc/fstab", "lost+found"];
+    let added = ["boot/mbrid", "config.bootoptions", "config.partids", "etc/fstab", "lost+found"];
     assert!(more.iter().all(|path| added.contains(&path.as_str())), "{reader}: {more:?}");
 }
 

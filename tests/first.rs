@@ -65,8 +65,8 @@ fn the_plan_has_rules_without_a_tree_and_numbers_with_one() {
         "--json".as_ref(),
     ]);
     let json: serde_json::Value = serde_json::from_str(&numbers.ends(0).stdout).unwrap();
-    let root = json["places"].as_array().unwrap().last().unwrap().clone();
-    assert_eq!(root["start"].as_u64().unwrap() % (1 << 20), 0);
+    let root = json["partitions"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(root["start_sector"].as_u64().unwrap() % 2048, 0);
     assert!(root["usage"]["free"].as_u64().unwrap() >= 256 << 20, "{root:#}");
 }
 

@@ -87,9 +87,9 @@ type@eficsm                true                          default
 type@efipartsize           20                            default
 type@disk_start_sector     2048                          default
 type@target_blocksize      512                           default
-type/oemconfig/oem-swap    false                         default  recorded
+type/oemconfig/oem-swap    false                         default
 type@fsmountoptions        defaults                      default
-type@efiparttable          gpt                           default  recorded
+type@efiparttable          gpt                           default
 type@apply_dps_codes       false                         default
 type@kernelcmdline                                       default
 type@format                raw                           default

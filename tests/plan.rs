@@ -5,6 +5,7 @@ use diskwright::build::identity;
 use diskwright::describe::kiwi::parse;
 use diskwright::model::{Arch, Image, MIB, Size};
 use diskwright::plan::{Fit, Part, Plan, fit, plan};
+use diskwright::report::LayoutReport;
 use diskwright::resolve::{Choice, from_tree, resolve};
 use diskwright_formats::fault::{Refusal, RefusalKind};
 use diskwright_formats::layout::ContentId;
@@ -70,17 +71,17 @@ fn partitions_have_kiwis_order_and_names() {
         &x86(),
         "1 p.legacy 21686148 | 2 MiB | -
          2 p.UEFI c12a7328 | 20 MiB | vfat [-F 16 -n EFI] /boot/efi
-         3 p.lxroot 4f68bce3 | content + max(256 MiB, 20 %) | ext4 [-L ROOT] /",
+         3 p.lxroot 0fc63daf | content + max(256 MiB, 20 %) | ext4 [-L ROOT] /",
     );
     check_table(
-        r#"eficsm="false" efipartsize="512" rootfs_label="SYS" fscreateoptions="-m 1""#,
+        r#"apply_dps_codes="true" eficsm="false" efipartsize="512" rootfs_label="SYS" fscreateoptions="-m 1""#,
         &format!(r#"{CUSTOM}<size unit="G">4</size>"#),
         &x86(),
         "1 p.UEFI c12a7328 | 512 MiB | vfat [-F 16 -n EFI] /boot/efi
          2 p.lxroot 4f68bce3 | rest | ext4 [-m 1 -L SYS] /",
     );
     check_table(
-        r#"eficsm="false" apply_dps_codes="false""#,
+        r#"eficsm="false""#,
         &format!(
             r#"{CUSTOM}<partitions>
             <partition name="zeta" size="100" mountpoint="/zeta/" filesystem="ext4"/>
@@ -107,7 +108,7 @@ fn types_are_discoverable_by_the_partitions_name() {
         <partition name="home" size="50"/><partition name="hh" size="50" partition_name="home"/></partitions>"#;
     let partitions = partitions.replace("\"v\"", "\"vv\"").replace("\"u\"", "\"uu\"");
     check_table(
-        "",
+        r#"apply_dps_codes="true""#,
         &format!("{CUSTOM}{partitions}"),
         &Choice::new(Arch::Aarch64),
         "1 p.UEFI c12a7328 | 20 MiB | vfat [-F 16 -n EFI] /boot/efi
@@ -138,7 +139,7 @@ fn the_command_line_overrides() {
     let files: Vec<&str> = plan.outputs.iter().map(|output| output.file.as_str()).collect();
     assert_eq!(files, ["demo.x86_64-1.2.3.raw", "demo.x86_64-1.2.3.qcow2"]);
     let expected = "1 p.UEFI c12a7328 | min+8 MiB | vfat [-F 16 -n EFI] /boot/efi\n\
-                    2 p.lxroot 4f68bce3 | min*150% | ext4 [-L other] /\n";
+                    2 p.lxroot 0fc63daf | min*150% | ext4 [-L other] /\n";
     assert_eq!(table(&plan), expected);
     assert!(plan.command_line.is_some_and(|line| line.starts_with("quiet root=UUID=")));
     assert_eq!(plan.boot.map(|boot| boot.loader), Some(diskwright::model::Loader::Custom));
@@ -146,7 +147,8 @@ fn the_command_line_overrides() {
 
 /// `fstab` and command line with the ids of each part replaced by its role.
 fn texts(plan: &Plan) -> (String, String) {
-    let mut text = plan.files.iter().map(|file| file.text.clone()).collect::<String>();
+    let fstab = plan.files.iter().find(|file| file.path == "/etc/fstab");
+    let mut text = fstab.expect("a generated file").text.clone();
     let mut line = plan.command_line.clone().unwrap_or_default();
     for part in &plan.parts {
         let ids = [
@@ -191,7 +193,8 @@ fn fstab_and_command_line_name_devices() {
     for (attributes, fstab, line) in cases {
         let plan = plan_of(&image_of(&describe(attributes, partitions), &x86()));
         assert_eq!(texts(&plan), (fstab.to_owned(), line.to_owned()), "{attributes}");
-        assert_eq!(plan.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["/etc/fstab"]);
+        let files: Vec<&str> = plan.files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(files, ["/etc/fstab", "/config.partids", "/boot/mbrid"]);
     }
 }
 
@@ -245,11 +248,11 @@ fn the_default_seed_is_what_shapes_the_disk() {
 #[test]
 fn a_plan_is_json_with_a_schema_number() {
     let plan = plan_of(&image_of(&describe("", CUSTOM), &x86()));
-    let json = serde_json::to_value(&plan).expect("a plan is JSON");
-    assert_eq!(json["schema"], 1);
-    assert_eq!(json["parts"][1]["entry"]["name"], "p.UEFI");
-    assert_eq!(json["parts"][2]["size"], "content + max(256 MiB, 20 %)");
-    assert_eq!(json["disk"]["sector_size"], "512");
+    let json = serde_json::to_value(LayoutReport::of_plan(&plan)).expect("a plan is JSON");
+    assert_eq!(json["schema"], 2);
+    assert_eq!(json["partitions"][1]["name"], "p.UEFI");
+    assert_eq!(json["partitions"][2]["size"], "content + max(256 MiB, 20 %)");
+    assert_eq!(json["sector_size"], 512);
 }
 
 // With a tree.
@@ -420,6 +423,8 @@ fn a_mount_point_takes_its_files_out_of_the_root() {
             "/",
             "/boot",
             "/boot/efi",
+            "/boot/mbrid",
+            "/config.partids",
             "/etc",
             "/etc/fstab",
             "/etc/hard",

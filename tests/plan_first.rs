@@ -99,7 +99,7 @@ fn two_formats_are_written_from_one_disk() {
         assert_eq!(report.outputs[0].len, 192 << 20);
         assert!(report.outputs[1].len < 16 << 20, "qcow2 has no zeros: {}", report.outputs[1].len);
         let json = serde_json::to_value(&report).expect("a report is JSON");
-        assert_eq!(json["fit"]["places"][2]["role"], "root");
+        assert_eq!(json["layout"]["partitions"][2]["role"], "root");
         report.outputs.iter().map(|one| std::fs::read(&one.path).expect("a file")).collect::<Vec<Vec<u8>>>()
     });
     assert!(digests[0] == digests[1], "threads change no byte");
