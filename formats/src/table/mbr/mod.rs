@@ -35,18 +35,26 @@
 //!
 //! The table is ours: the crate that reads and writes it wraps EBR positions at 4 GiB.
 
+mod chain;
 pub(super) mod disk;
+mod dump;
 mod lay;
+mod open;
 pub mod types;
 
+pub use dump::{dump, dump_as};
 pub use lay::lay;
+pub use open::{open, open_as, recognise, sector_sizes};
 
 use crate::bytes::align_down;
+use crate::fault::Damage;
 
 /// Records in the MBR: numbers 1 to 4.
 pub const PRIMARIES: u32 = 4;
-/// Highest number of a partition. libfdisk has room for 60, Linux for 255.
+/// Highest number of a partition that is laid: libfdisk has room for 60.
 pub const MOST_NUMBER: u32 = 60;
+/// Highest number of a partition that is read, and most links of a chain: Linux has room for 255.
+const MOST_READ: u32 = 255;
 /// Sectors of the longest disk.
 pub const MOST_SECTORS: u64 = 1 << 32;
 /// Bytes before a logical partition that are kept for its EBR.
@@ -89,6 +97,21 @@ pub struct Extended {
     pub start: u64,
     /// Length in bytes.
     pub len: u64,
+}
+
+/// A table, read back.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// NT disk signature.
+    pub disk_id: u32,
+    /// Bytes in a sector.
+    pub sector_size: u32,
+    /// Partitions that hold data, by number. Those that do not lie on the disk are left out (and in `damage`).
+    pub partitions: Vec<Partition>,
+    /// The partition around the logical ones, if it lies on the disk.
+    pub extended: Option<Extended>,
+    /// Everything that contradicts the format and could be read past.
+    pub damage: Vec<Damage>,
 }
 
 /// First byte that a partition may use on a disk with sectors of `sector_size` bytes.
