@@ -50,7 +50,13 @@ fn arrows_point_one_way() {
 
 #[test]
 fn a_format_is_a_folder_with_the_fixed_files_and_says_where_its_rules_are_from() {
-    let folders = ["formats/src/table/gpt", "formats/src/disk/qcow2", "fstools/src/ext", "fstools/src/fat"];
+    let folders = [
+        "formats/src/table/gpt",
+        "formats/src/disk/qcow2",
+        "fstools/src/ext",
+        "fstools/src/fat",
+        "fstools/src/swap",
+    ];
     for folder in folders {
         let at = source(folder);
         for name in ["mod", "disk", "lay", "open", "dump"] {

@@ -7,4 +7,5 @@
 pub mod ext;
 pub mod fat;
 pub mod registry;
+pub mod swap;
 pub mod tree;

@@ -181,7 +181,8 @@ pub struct Row {
 }
 
 /// All file systems.
-pub const ROWS: &[Row] = &[crate::ext::EXT4, crate::ext::EXT3, crate::ext::EXT2, crate::fat::FAT];
+pub const ROWS: &[Row] =
+    &[crate::ext::EXT4, crate::ext::EXT3, crate::ext::EXT2, crate::fat::FAT, crate::swap::SWAP];
 
 /// The releases that [`Target::named`] may name.
 pub fn targets() -> Vec<&'static str> {

@@ -16,12 +16,15 @@ pub enum Holds {
     All,
     /// Directories, files, their names and data.
     NamesAndData,
+    /// No files at all.
+    Nothing,
 }
 
 /// What the file system of this row holds.
 pub fn holds(row: &str) -> Holds {
     match row {
         "vfat" => Holds::NamesAndData,
+        "swap" => Holds::Nothing,
         _ => Holds::All,
     }
 }
@@ -55,7 +58,8 @@ pub fn tree(u: &mut Unstructured, holds: Holds) -> Result<Tree> {
     let mut directories = vec![ROOT];
     let mut others: Vec<NodeId> = Vec::new();
     let mut contents = 0..;
-    let mut left = MOST;
+    // One in two hundred trees for what holds none: they are refused.
+    let mut left = if holds == Holds::Nothing && !u.ratio(1, 200)? { 0 } else { MOST };
     while !u.is_empty() && left > 0 {
         left -= 1;
         let parent = *u.choose(&directories)?;
@@ -151,7 +155,7 @@ fn data(u: &mut Unstructured, id: ContentId) -> Result<Data> {
 
 fn meta(u: &mut Unstructured, tree: &mut Tree, holds: Holds) -> Result<Meta> {
     let mut meta = Meta::of_root(0o644, Time::seconds(1_600_000_000));
-    if holds == Holds::NamesAndData || u.ratio(1, 2)? {
+    if holds != Holds::All || u.ratio(1, 2)? {
         return Ok(meta);
     }
     meta.mode = u.int_in_range(0..=0o7777)?;

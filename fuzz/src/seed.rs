@@ -27,6 +27,7 @@ pub fn options(row: &str) -> &'static [&'static [&'static str]] {
             &["-O", "^has_journal,^extent,^64bit,^filetype,^resize_inode", "-b", "1024"],
         ],
         "vfat" => &[&[], &["-F", "12"], &["-F", "16"], &["-F", "32"]],
+        "swap" => &[&[], &["-L", "label"], &["-p", "65536"], &["-U", "clear", "-p", "16384"]],
         "qcow2" => {
             &[&[], &["cluster_size=512"], &["cluster_size=4096"], &["cluster_size=2M"], &["refcount_bits=1"]]
         }
@@ -111,6 +112,9 @@ const FOREIGN: &[(&str, &[u8])] = &[
 pub fn rich_tree(holds: Holds) -> Tree {
     let time = Time::seconds(1_600_000_000);
     let mut tree = Tree::new(Meta::of_root(0o755, time));
+    if holds == Holds::Nothing {
+        return tree;
+    }
     let node = |kind| Node { meta: Meta::of_root(0o640, time), kind };
     let content = |id, size, runs: Option<Vec<_>>| {
         Kind::File(Data::Content { id: ContentId(id), size, runs: runs.map(Vec::into_boxed_slice) })
