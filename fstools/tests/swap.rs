@@ -197,6 +197,11 @@ fn planted_faults_are_found() {
         let first = found.first().unwrap_or_else(|| panic!("{name}: nothing found")).to_string();
         assert!(first.starts_with(expected), "{name}: {first}");
     }
+    // However many there are, a thousand are told.
+    let mut worst = bytes("-p 65536", MIB);
+    worst[1032..1036].fill(0xff);
+    worst[1052..1068].fill(b'x');
+    assert_eq!(open(&worst).unwrap().damage.len(), 1000);
     let short: Vec<u8> = sound[..MIB as usize - 1].to_vec();
     assert_eq!(open(&short).unwrap().damage[0].kind, DamageKind::Truncated);
 }

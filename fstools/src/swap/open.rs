@@ -110,23 +110,23 @@ pub(super) fn area(image: &dyn ReadAt) -> Result<Area, Damage> {
 }
 
 impl Area {
+    fn found(&mut self, damage: Damage) {
+        if self.damage.len() < MOST_DAMAGE {
+            self.damage.push(damage);
+        }
+    }
+
     fn check_pages(&mut self, image: &dyn ReadAt) {
         let have = image.len() / self.page_size;
         let pages = u64::from(self.last_page) + 1;
         if pages < PAGES_MIN {
             let expected = format!("at least {}", PAGES_MIN - 1);
-            self.damage.push(damage(
-                DamageKind::Value,
-                "last page",
-                at!(last_page),
-                expected,
-                self.last_page,
-            ));
+            self.found(damage(DamageKind::Value, "last page", at!(last_page), expected, self.last_page));
         }
         if pages > have {
             let expected = format!("an image of {} bytes", self.len());
             let found = format!("{} bytes", image.len());
-            self.damage.push(damage(DamageKind::Truncated, "last page", at!(last_page), expected, found));
+            self.found(damage(DamageKind::Truncated, "last page", at!(last_page), expected, found));
         }
     }
 
@@ -134,24 +134,18 @@ impl Area {
         let most = bad_pages_max(self.page_size);
         if u64::from(count) > most {
             let expected = format!("at most {most}");
-            self.damage.push(damage(DamageKind::Value, "bad pages", at!(nr_badpages), expected, count));
+            self.found(damage(DamageKind::Value, "bad pages", at!(nr_badpages), expected, count));
         }
         let mut bytes = vec![0; u64::from(count).min(most) as usize * 4];
         if let Err(error) = image.read_exact_at(BAD_PAGES, &mut bytes) {
-            return self.damage.push(damage(DamageKind::Io, "bad pages", BAD_PAGES, "their numbers", error));
+            return self.found(damage(DamageKind::Io, "bad pages", BAD_PAGES, "their numbers", error));
         }
         let (numbers, _) = bytes.as_chunks();
         self.bad_pages = numbers.iter().map(|&number| native(u32::from_le_bytes(number))).collect();
-        for (place, &page) in (0..).zip(&self.bad_pages) {
-            if !(1..=self.last_page).contains(&page) && self.damage.len() < MOST_DAMAGE {
+        for (place, page) in (0..).zip(self.bad_pages.clone()) {
+            if !(1..=self.last_page).contains(&page) {
                 let expected = format!("a page from 1 to {}", self.last_page);
-                self.damage.push(damage(
-                    DamageKind::Value,
-                    "bad pages",
-                    BAD_PAGES + place * 4,
-                    expected,
-                    page,
-                ));
+                self.found(damage(DamageKind::Value, "bad pages", BAD_PAGES + place * 4, expected, page));
             }
         }
     }
@@ -161,7 +155,7 @@ impl Area {
         if self.header.volume_name.iter().all(|&byte| byte != 0) {
             let found = escaped(&self.header.volume_name);
             let expected = "a name that ends in a NUL";
-            self.damage.push(damage(DamageKind::Value, "label", at!(volume_name), expected, found));
+            self.found(damage(DamageKind::Value, "label", at!(volume_name), expected, found));
         }
     }
 }
