@@ -140,3 +140,35 @@ impl fmt::Display for Damage {
 }
 
 impl std::error::Error for Damage {}
+
+/// Why the identity of an image cannot be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReidError {
+    /// It cannot be read, or not be trusted.
+    Damage(Damage),
+    /// It is sound, and must keep its identity as it is.
+    Refusal(Refusal),
+}
+
+impl From<Damage> for ReidError {
+    fn from(damage: Damage) -> ReidError {
+        ReidError::Damage(damage)
+    }
+}
+
+impl From<Refusal> for ReidError {
+    fn from(refusal: Refusal) -> ReidError {
+        ReidError::Refusal(refusal)
+    }
+}
+
+impl fmt::Display for ReidError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReidError::Damage(damage) => damage.fmt(f),
+            ReidError::Refusal(refusal) => refusal.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReidError {}

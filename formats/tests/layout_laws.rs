@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 use diskwright_formats::layout::{
-    Bytes, ContentId, Extent, Fill, Key, Layout, LayoutError, Made, Memory, ReadAt, Reader, Source, What,
+    Bytes, ContentId, Extent, Fill, Key, Layout, LayoutError, Made, Memory, Patch, ReadAt, Reader, Source,
+    What,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -314,6 +315,68 @@ proptest! {
             .map(|(plain, free)| if free { byte } else { plain }).collect();
         prop_assert_eq!(whole(&poisoned), expected);
         prop_assert_eq!(poisoned.free().count(), 0);
+    }
+
+    #[test]
+    fn a_patch_replaces_bytes(
+        runs in runs(),
+        cuts in vec(any::<u64>(), 0..4),
+        wanted in vec((any::<u64>(), some_bytes()), 0..5),
+        order in any::<prop::sample::Index>(),
+    ) {
+        let base = shattered(&layout(&runs), &cuts);
+        let (mut bytes, mut free) = (model(&runs), free_model(&runs));
+        let mut patches: Vec<Patch> = Vec::new();
+        for (at, new) in wanted {
+            let start = at % (base.len() + 1);
+            let patch = Patch { start, bytes: new.into(), what: What::new(&"patch") };
+            let range = patch.range();
+            let apart = patches.iter().all(|other| range.end <= other.start || other.range().end <= range.start);
+            if apart && range.end <= base.len() {
+                bytes[range.start as usize..range.end as usize].copy_from_slice(&patch.bytes);
+                free[range.start as usize..range.end as usize].fill(false);
+                patches.push(patch);
+            } else {
+                // Behind the end, or on another: refused, and with the others, too.
+                let mut all = patches.clone();
+                all.push(patch);
+                prop_assert!(base.patched(&all).is_err());
+            }
+        }
+        if !patches.is_empty() {
+            let turn = order.index(patches.len());
+            patches.rotate_left(turn);
+        }
+        let patched = base.patched(&patches).unwrap();
+        check_structure(&patched);
+        prop_assert_eq!(&whole(&patched), &bytes);
+        prop_assert_eq!(marked(patched.len(), patched.free()), free);
+        prop_assert_eq!(&base.patched(&[]).unwrap(), &base);
+        // It holds where the result is laid into something else.
+        let mut outer = Layout::empty(base.len() + 7);
+        outer.splice(7, &patched, "inner").unwrap();
+        let shifted: Vec<Patch> = patches.iter().cloned().map(|patch| patch.shifted(7)).collect();
+        let mut plain = Layout::empty(base.len() + 7);
+        plain.splice(7, &base, "inner").unwrap();
+        prop_assert_eq!(outer, plain.patched(&shifted).unwrap());
+    }
+
+    #[test]
+    fn what_makes_one_of_another(old in vec(any::<bool>(), 0..200), flips in vec(any::<u64>(), 0..9)) {
+        let old: Vec<u8> = old.into_iter().map(u8::from).collect();
+        let mut new = old.clone();
+        flips.iter().filter(|_| !old.is_empty()).for_each(|at| new[*at as usize % old.len()] ^= 1);
+        let patches = Patch::between(100, &old, &new, What::new(&"change"));
+        let mut made = vec![0; 100];
+        made.extend(&old);
+        for patch in &patches {
+            let range = patch.range().start as usize..patch.range().end as usize;
+            let ends = [range.start, range.end - 1];
+            prop_assert!(ends.iter().all(|&at| old[at - 100] != new[at - 100]), "no patch begins or ends with what is there");
+            made[range].copy_from_slice(&patch.bytes);
+        }
+        prop_assert_eq!(&made[100..], new);
+        prop_assert!(patches.is_sorted_by(|a, b| a.range().end + 8 <= b.start));
     }
 
     #[test]

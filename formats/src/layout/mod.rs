@@ -17,6 +17,7 @@
 mod contents;
 mod extents;
 mod normal;
+mod patch;
 mod piece;
 mod read;
 mod source;
@@ -24,6 +25,7 @@ mod source;
 pub use contents::{Content, ContentError, Contents, Memory, OneFile};
 pub use extents::Extents;
 pub use normal::{Normal, NormalExtent};
+pub use patch::Patch;
 pub use read::{ReadAt, Reader, Window};
 pub use source::{Bytes, ContentId, Fill, Key, Made, Source, What};
 
