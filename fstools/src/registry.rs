@@ -2,9 +2,9 @@
 
 use crate::tree::Tree;
 use diskwright_formats::bytes::escaped;
-use diskwright_formats::fault::{Damage, Refusal};
+use diskwright_formats::fault::{Damage, Refusal, ReidError};
 use diskwright_formats::identity::Identity;
-use diskwright_formats::layout::{Layout, ReadAt};
+use diskwright_formats::layout::{Layout, Patch, ReadAt};
 use std::fmt;
 
 /// Where a file system will lie.
@@ -155,6 +155,9 @@ pub const MOST_DAMAGE: usize = 1000;
 /// Options in the spelling of the format's own mkfs to a file system.
 pub type Configure = fn(&[String]) -> Result<Box<dyn Filesystem>, Refusal>;
 
+/// An image and the identity that it gets to what changes.
+pub type Reid = fn(&dyn ReadAt, &Identity) -> Result<Vec<Patch>, ReidError>;
+
 /// What the rest of the house knows of a file system.
 pub struct Row {
     /// As in `filesystem="..."` and `mkfs TYPE`.
@@ -178,6 +181,9 @@ pub struct Row {
     pub open: fn(&dyn ReadAt) -> Result<Opened, Damage>,
     /// An annotated dump that accounts for every byte of the image.
     pub dump: fn(&dyn ReadAt, &mut dyn fmt::Write) -> Result<(), Damage>,
+    /// The patches that give an image the ids that tell copies apart of this identity, and leave everything else: what laying
+    /// a clone with it would have written, byte for byte. Sorted by position.
+    pub reid: Reid,
 }
 
 /// All file systems.

@@ -4,12 +4,12 @@
 #[path = "ext_support/mod.rs"]
 mod kit;
 
-use diskwright_formats::layout::{Layout, Source};
+use diskwright_formats::layout::{Layout, Reader, Source};
 use diskwright_fstools::ext::disk::{Superblock, has_backup, superblock_checksum};
-use diskwright_fstools::registry::Geometry;
+use diskwright_fstools::registry::{Geometry, ROWS};
 use kit::contents::{contents, make};
 use kit::formats::{Format, every};
-use kit::{Sample, all_of, bytes_of, fsck, have, identity};
+use kit::{Sample, all, all_of, bytes_of, fsck, have, identity};
 use std::collections::BTreeSet;
 use std::mem::offset_of;
 use std::ops::Range;
@@ -82,6 +82,41 @@ fn depends(format: &Format) -> bool {
     format.has("metadata_csum") && !format.has("metadata_csum_seed") || format.has("uninit_bg")
 }
 
+/// The origin, patched to the clone's identity, is the clone, whatever the free bytes of the origin hold.
+fn assert_patched(sample: &Sample, origin: &Layout, clone: &Layout) {
+    let reid = |image: &Layout| {
+        let reader = Reader::new(image, &sample.contents);
+        let row = ROWS.iter().find(|row| (row.recognise)(&reader)).expect("ext");
+        (row.reid)(&reader, &identity().clone_as("fs/rootclone1")).unwrap_or_else(|error| panic!("{error}"))
+    };
+    let patches = reid(origin);
+    assert!(patches.is_sorted_by_key(|patch| patch.start));
+    assert!(patches == reid(&origin.poisoned(0xF5)), "what is free takes no part");
+    let patched = origin.patched(&patches).expect("patches apart from each other");
+    assert!(patched.free().eq(clone.free()), "the same is free");
+    let (patched, clone) = (bytes_of(&patched, &sample.contents), bytes_of(clone, &sample.contents));
+    assert!(patched == clone, "patched: {:x?}", differences(&patched, &clone));
+}
+
+#[test]
+fn to_lay_a_clone_is_to_patch_its_origin() {
+    let formats = every();
+    let called = |cell: &(usize, &Format)| cell.1.line.clone();
+    all_of(
+        formats.iter().enumerate().filter(|(at, _)| all() || at % 3 == (at / 3 + 1) % 3),
+        called,
+        |(at, format)| {
+            let all_of_them =
+                contents(format).enumerate().filter(|(number, _)| all() || *number == (at + at / 8) % 8);
+            for (_, (_, _, make)) in all_of_them {
+                let sample = make(format);
+                let (origin, clone) = laid(format, &sample);
+                assert_patched(&sample, &origin, &clone);
+            }
+        },
+    );
+}
+
 #[test]
 fn a_clone_is_its_origin_but_for_the_ids() {
     let formats = every();
@@ -90,6 +125,7 @@ fn a_clone_is_its_origin_but_for_the_ids() {
         let (_, _, make) = contents(format).nth(at % 8).expect("a content");
         let sample = make(format);
         let (origin, clone) = laid(format, &sample);
+        assert_patched(&sample, &origin, &clone);
         assert_eq!(content(&origin), content(&clone), "the same content in the same places");
         assert!(origin.free().eq(clone.free()), "the same is free");
         if depends(format) {
@@ -132,6 +168,7 @@ fn a_clone_whose_checksums_hang_on_the_id_is_clean() {
         assert!(depends(&format));
         let sample = make("attributes")(&format);
         let (origin, clone) = laid(&format, &sample);
+        assert_patched(&sample, &origin, &clone);
         fsck(&kit::Image::write(&clone.poisoned(0xF5), &sample.contents).path, line);
         let (a, b) = (bytes_of(&origin, &sample.contents), bytes_of(&clone, &sample.contents));
         let different = differences(&a, &b);

@@ -31,6 +31,7 @@ mod lay;
 mod open;
 mod options;
 mod profile;
+mod reid;
 
 use crate::registry::Row;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
@@ -70,6 +71,7 @@ pub const EXT4: Row = Row {
     resembles: |image| open::resembled(image) == Some("ext4"),
     open: open::open,
     dump: dump::dump,
+    reid: reid::reid,
 };
 
 /// The row of ext3.

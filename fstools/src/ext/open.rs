@@ -113,8 +113,17 @@ pub(in crate::ext) struct Scan<'a> {
     report: Report,
 }
 
-/// Reads superblock, descriptors and inodes.
-pub(in crate::ext) fn scan(image: &dyn ReadAt) -> Result<Scan<'_>, Damage> {
+impl Scan<'_> {
+    /// The claims by block, none on another, if there is no damage; else the first.
+    pub(in crate::ext) fn sound_claims(&mut self) -> Result<Vec<Claim>, Damage> {
+        let claims = std::mem::take(&mut self.claims).sorted();
+        claims::check(&claims, &self.volume, &mut self.report);
+        self.report.first().map_or(Ok(claims), |damage| Err(damage.clone()))
+    }
+}
+
+/// Reads superblock and descriptors, and no inode.
+pub(in crate::ext) fn front(image: &dyn ReadAt) -> Result<Scan<'_>, Damage> {
     let mut report = Report::new(image.len());
     let volume = Volume::read(image, &mut report)?;
     let mut claims = Claims::default();
@@ -123,8 +132,14 @@ pub(in crate::ext) fn scan(image: &dyn ReadAt) -> Result<Scan<'_>, Damage> {
     if volume.incompat(incompat::MMP) && volume.holds(mmp, 1) {
         claims.add(mmp, 1, Object::Mmp);
     }
+    let tree = Tree::new(Meta::of_root(0o755, Time::default()));
+    Ok(Scan { volume, groups, claims, inodes: Vec::new(), tree, report })
+}
+
+/// Reads superblock, descriptors and inodes.
+pub(in crate::ext) fn scan(image: &dyn ReadAt) -> Result<Scan<'_>, Damage> {
+    let Scan { volume, groups, mut claims, mut tree, mut report, .. } = front(image)?;
     let orphans = recovery::orphans(&volume, &mut report);
-    let mut tree = Tree::new(Meta::of_root(0o755, Time::default()));
     let mut found = Found {
         volume: &volume,
         claims: &mut claims,

@@ -254,14 +254,11 @@ impl Boot {
 
     /// The backup equals the boot sector in all but the state, which a mount changes in one place only.
     fn check_backup(&self, fat_32: &Fat32, image: &dyn ReadAt, findings: &mut Findings) {
+        let Some(start) = self.backup_start() else { return };
         let number = fat_32.backup_sector.get();
-        if [0, u16::MAX].contains(&number) {
-            return;
-        }
         findings.expect(u32::from(number) < self.shape.reserved, || {
             damage(DamageKind::Value, "boot sector/backup", 50, "a reserved sector", number)
         });
-        let start = u64::from(number) * u64::from(self.shape.sector_size);
         let (mut sector, mut backup) = ([0; BOOT_LEN as usize], [0; BOOT_LEN as usize]);
         let read = read_exact(image, "boot sector", 0, &mut sector)
             .and_then(|()| read_exact(image, "boot sector backup", start, &mut backup));
@@ -281,6 +278,13 @@ impl Boot {
                 found,
             ));
         }
+    }
+
+    /// Where the backup of the boot sector lies; `None` when there is none.
+    pub(super) fn backup_start(&self) -> Option<u64> {
+        let number = self.fat_32?.backup_sector.get();
+        let start = u64::from(number) * u64::from(self.shape.sector_size);
+        (![0, u16::MAX].contains(&number)).then_some(start)
     }
 
     /// Where FSInfo lies; `None` when there is none.

@@ -127,11 +127,10 @@ fn reserved_notes(boot: &Boot) -> Vec<Note> {
     let size = u64::from(boot.shape.sector_size);
     let whole = |start: u64, text: &str| Note(start..start + BOOT_LEN, text.to_owned());
     let info = boot.info_start().map(|start| whole(start, "fsinfo"));
-    let backup = boot.fat_32.map(|fat_32| u64::from(fat_32.backup_sector.get()));
-    let backup = backup.filter(|number| ![0, u64::from(u16::MAX)].contains(number));
-    let backups = backup.into_iter().flat_map(|number| {
-        [whole(number * size, "boot sector backup"), whole((number + 1) * size, "fsinfo backup")]
-    });
+    let backups = boot
+        .backup_start()
+        .into_iter()
+        .flat_map(|start| [whole(start, "boot sector backup"), whole(start + size, "fsinfo backup")]);
     info.into_iter().chain(backups).filter(|Note(range, _)| range.end <= boot.shape.fat_start(0)).collect()
 }
 

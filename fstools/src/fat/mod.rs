@@ -43,6 +43,7 @@ mod lay;
 mod names;
 mod open;
 mod options;
+mod reid;
 mod time;
 
 use crate::registry::{Filesystem, Row};
@@ -71,6 +72,7 @@ pub const FAT: Row = Row {
     resembles: boot::resembles,
     open: open::open,
     dump: dump::dump,
+    reid: reid::reid,
 };
 
 fn configure(options: &[String]) -> Result<Box<dyn Filesystem>, Refusal> {

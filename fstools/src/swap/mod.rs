@@ -25,6 +25,7 @@ mod disk;
 mod dump;
 mod lay;
 mod open;
+mod reid;
 
 use crate::registry::Row;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
@@ -54,6 +55,7 @@ pub const SWAP: Row = Row {
     resembles: open::resembles,
     open: open::open,
     dump: dump::dump,
+    reid: reid::reid,
 };
 
 fn refusal(kind: RefusalKind, object: impl Into<String>, reason: impl Into<String>) -> Refusal {

@@ -137,6 +137,11 @@ impl Report {
         self.damage.len() >= MOST_DAMAGE
     }
 
+    /// The damage that was found first.
+    pub(in crate::ext) fn first(&self) -> Option<&Damage> {
+        self.damage.first().map(|(_, damage)| damage)
+    }
+
     /// The inodes that damages are about.
     pub(in crate::ext) fn inodes(&self) -> BTreeSet<u32> {
         self.damage.iter().filter_map(|(of, _)| of.and_then(Object::ino)).collect()
