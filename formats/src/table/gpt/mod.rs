@@ -27,11 +27,13 @@ mod dump;
 mod lay;
 mod open;
 mod protect;
+mod reid;
 pub mod types;
 
 pub use dump::dump;
 pub use lay::lay;
 pub use open::{open, recognise};
+pub use reid::reid;
 
 use crate::bytes::align_down;
 use crate::fault::Damage;

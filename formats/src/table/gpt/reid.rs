@@ -1,0 +1,60 @@
+//! A new disk GUID and new GUIDs for all partitions, in both copies.
+
+use super::copy::{Copy, Sectors, read_bytes};
+use super::disk::{Entry, Guid, Header};
+use super::open::open;
+use crate::fault::{Damage, ReidError};
+use crate::identity::Identity;
+use crate::layout::{Patch, ReadAt, What};
+use crate::table::mbr::disk::DISK_ID_AT;
+use std::mem::{offset_of, size_of};
+use zerocopy::IntoBytes;
+
+/// The patches that give a disk new GUIDs: `guid` of the identity to the disk, `guid` of its role `part/NUMBER` to each
+/// partition, and, where there is a disk signature, `disk-id`. Types, names, attributes and places stay. Fails where
+/// anything is wrong with either copy.
+pub fn reid(image: &dyn ReadAt, identity: &Identity) -> Result<Vec<Patch>, ReidError> {
+    let opened = open(image)?;
+    if let Some(damage) = opened.damage.into_iter().next() {
+        return Err(damage.into());
+    }
+    let sectors = Sectors::of(image)?;
+    let (primary, backup) = sectors.copies();
+    let mut patches = signature(opened.disk_signature, identity);
+    patches.extend(renamed(sectors, &primary?, identity)?);
+    patches.extend(renamed(sectors, &backup?, identity)?);
+    patches.sort_by_key(|patch| patch.start);
+    Ok(patches)
+}
+
+fn signature(old: u32, identity: &Identity) -> Vec<Patch> {
+    let new = if old == 0 { 0 } else { identity.number("disk-id") };
+    Patch::between(DISK_ID_AT, &old.to_le_bytes(), &new.to_le_bytes(), What::new(&"disk id"))
+}
+
+/// The patches of one copy.
+fn renamed(sectors: Sectors<'_>, copy: &Copy, identity: &Identity) -> Result<Vec<Patch>, Damage> {
+    let (header_what, array_what) = match copy.name {
+        "primary" => (What::new(&"gpt header"), What::new(&"gpt entries")),
+        _ => (What::new(&"gpt backup header"), What::new(&"gpt backup entries")),
+    };
+    let mut array = copy.array.clone();
+    for (slot, at, _) in copy.entries() {
+        let guid = identity.role("part").role(&slot.to_string()).uuid("guid");
+        let at = (at - copy.array_at) as usize + offset_of!(Entry, unique_guid);
+        array[at..at + size_of::<Guid>()].copy_from_slice(Guid::from(guid).as_bytes());
+    }
+    // Later versions may have longer headers: their checksum is over all of it.
+    let mut before = vec![0; copy.header.header_size.get() as usize];
+    read_bytes(sectors.image, copy.at, &mut before, copy.name)?;
+    let mut header = before.clone();
+    let mut set = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+    set(offset_of!(Header, disk_guid), Guid::from(identity.uuid("guid")).as_bytes());
+    set(offset_of!(Header, partition_entry_array_crc32), &crc32fast::hash(&array).to_le_bytes());
+    set(offset_of!(Header, header_crc32), &[0; 4]);
+    let crc = crc32fast::hash(&header).to_le_bytes();
+    header[offset_of!(Header, header_crc32)..][..crc.len()].copy_from_slice(&crc);
+    let mut patches = Patch::between(copy.at, &before, &header, header_what);
+    patches.extend(Patch::between(copy.array_at, &copy.array, &array, array_what));
+    Ok(patches)
+}
