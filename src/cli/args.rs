@@ -83,6 +83,8 @@ pub(super) enum Command {
     Inspect(Inspect),
     /// Check an image: container, partition table, file systems
     Check(Check),
+    /// Give a copy of an image ids of its own: table, partitions, file systems
+    Reid(Reid),
     /// Say what this host offers, what is missing and what mends it
     Doctor,
     /// Say more about a code: what stands in brackets behind `error` and `warning`
@@ -437,6 +439,29 @@ pub(super) struct Inspect {
     /// The files in it, as `diskwright tree` prints them
     #[arg(long)]
     pub(super) files: bool,
+}
+
+/// `diskwright reid`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+ext2, ext3, ext4, FAT, swap, and disks with a GPT, raw or in a container. Every id that tells copies apart changes and \
+nothing else: checksums that start from it are written again, labels, hash seeds and files stay.
+
+The new ids follow from the old ones: the same image gets the same ids every time, and done twice it gets others again. \
+Two copies of one image get the same ids unless each has a --seed of its own.")]
+pub(super) struct Reid {
+    /// The image; it is replaced when its successor is complete
+    pub(super) image: PathBuf,
+    /// Write the result to this file, and leave the image as it is
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// On a disk: change the file systems, too, and not the table alone. What names them by UUID in the image (fstab, boot
+    /// entries) is not changed
+    #[arg(long)]
+    pub(super) filesystems: bool,
+    /// How results are written.
+    #[command(flatten)]
+    pub(super) writing: Writing,
 }
 
 /// `diskwright check`

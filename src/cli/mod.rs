@@ -11,6 +11,7 @@ mod info;
 mod inspect;
 mod mkfs;
 mod plan;
+mod reid;
 mod say;
 mod setting;
 mod timing;
@@ -87,6 +88,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Tree(args) => tree::tree(&args, &setting, voice),
         Command::Inspect(args) => inspect::inspect(&args, voice),
         Command::Check(args) => check::check(&args, voice),
+        Command::Reid(args) => reid::reid(args, &setting, voice),
         Command::Doctor => doctor::doctor(&setting, voice),
         Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Completions { shell } => completions(shell),

@@ -28,6 +28,7 @@ pub use error::EmitError;
 
 use diskwright_formats::layout::{Contents, Layout};
 use sources::Sources;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use work::Work;
@@ -122,11 +123,42 @@ pub fn emit(
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<(Vec<Written>, Calls), EmitError> {
+    let targets = target::create(outputs, options)?;
+    // What is to be replaced may not be read: that is hardly ever what was meant.
+    write(outputs, contents, targets, true, options, progress)
+}
+
+/// Writes one output in the place of a file that may be its own source: the old file is read to its end before the new
+/// one, with the owner (where the host lets us) and the mode of the old one, takes its name.
+///
+/// # Errors
+/// As [`emit`].
+pub fn replace(
+    output: &Output,
+    contents: &dyn Contents,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<(Vec<Written>, Calls), EmitError> {
+    let options = Options { overwrite: true, ..options.clone() };
+    let outputs = std::slice::from_ref(output);
+    let targets = target::create(outputs, &options)?;
+    targets.iter().try_for_each(target::Target::take_after)?;
+    write(outputs, contents, targets, false, &options, progress)
+}
+
+fn write(
+    outputs: &[Output],
+    contents: &dyn Contents,
+    targets: Vec<target::Target>,
+    apart: bool,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<(Vec<Written>, Calls), EmitError> {
     let plan = jobs::plan(outputs);
     let counters = Counters::default();
-    let targets = target::create(outputs, options)?;
     progress.begin(total(outputs));
-    let sources = Sources::new(contents, &plan.shared, target::replaced(&targets), &counters);
+    let replaced = if apart { target::replaced(&targets) } else { BTreeMap::new() };
+    let sources = Sources::new(contents, &plan.shared, replaced, &counters);
     let work = Work { outputs, targets: &targets, sources: &sources, counters: &counters, progress };
     work::all(&work, &plan.jobs, options.threads)?;
     drop(sources);

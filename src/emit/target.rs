@@ -197,6 +197,21 @@ impl Target {
         Ok(target)
     }
 
+    /// Gives the new file the mode of the old one before it has any bytes, and its owner where the host lets us.
+    pub(super) fn take_after(&self) -> Result<(), EmitError> {
+        let Name { dir, last, old, .. } = &self.name;
+        if old.is_none() {
+            return Ok(());
+        }
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let stat = rustix::fs::statat(dir, last.as_os_str(), flags).map_err(|error| self.error(error))?;
+        let owner = (rustix::fs::Uid::from_raw(stat.st_uid), rustix::fs::Gid::from_raw(stat.st_gid));
+        // Only root may give a file away, and the mode says who may read it in any case.
+        let _ = rustix::fs::fchown(&self.file, Some(owner.0), Some(owner.1));
+        let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+        rustix::fs::fchmod(&self.file, mode).map_err(|error| self.error(error))
+    }
+
     pub(super) fn file(&self) -> &OwnedFd {
         &self.file
     }

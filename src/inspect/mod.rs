@@ -4,8 +4,10 @@
 //! container in the file, a table on the disk, a file system in its partition; [`Fault`] says which.
 
 mod file;
+mod reid;
 
 pub use file::ImageFile;
+pub use reid::{Change, Changed, Mention, Unchangeable, ids, mentions, reid};
 
 use diskwright_formats::fault::{Damage, DamageKind, Spot};
 use diskwright_formats::layout::{Layout, OneFile, ReadAt, Reader, Window};
@@ -72,7 +74,7 @@ pub fn inspect(image: &dyn ReadAt) -> Result<Inspected, Damage> {
         None => volumes.push(volume("disk".to_owned(), None, &disk, &mut faults)),
         Some(table) => {
             for partition in &table.partitions {
-                let within = format!("partition {} ({})", partition.number, partition.name);
+                let within = title(partition);
                 let end = partition.start.saturating_add(partition.len);
                 // A partition behind the end of the disk is damage that the table has reported.
                 if let Some(window) = Window::new(&disk, partition.start..end) {
@@ -89,6 +91,11 @@ pub fn inspect(image: &dyn ReadAt) -> Result<Inspected, Damage> {
         faults.push(Fault { within: "disk".to_owned(), damage });
     }
     Ok(Inspected { container, file_len: image.len(), disk, table, volumes, faults })
+}
+
+/// `partition 2 (root)`
+fn title(partition: &gpt::Partition) -> String {
+    format!("partition {} ({})", partition.number, partition.name)
 }
 
 fn faults(within: &str, damage: Vec<Damage>) -> Vec<Fault> {

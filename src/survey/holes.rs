@@ -2,8 +2,12 @@
 
 use diskwright_formats::bytes::is_zero;
 use diskwright_fstools::tree::HOLE_WINDOW;
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 
 /// Read of a window first; most windows show a byte that is not zero in it.
 const PAGE: usize = 4096;
@@ -46,6 +50,17 @@ pub(super) fn runs(
     Ok((!all).then(|| data.into_boxed_slice()))
 }
 
+/// The runs of an image file that the host does not report as holes: to write it again as it is.
+pub(crate) fn kept(file: &File, size: u64) -> io::Result<Vec<Range<u64>>> {
+    Segments::new(file, size).collect()
+}
+
+/// The runs of an image file that are data by the rule of this room: to lay it as something else, the same on every host.
+pub(crate) fn data(file: &File, size: u64) -> io::Result<Vec<Range<u64>>> {
+    let read = |offset, buffer: &mut [u8]| file.read_exact_at(buffer, offset);
+    Ok(runs(size, Segments::new(file, size), read)?.map_or_else(|| vec![0..size], Vec::from))
+}
+
 fn window_is_zero(
     start: u64,
     buffer: &mut [u8],
@@ -58,4 +73,45 @@ fn window_is_zero(
     }
     read(start + PAGE as u64, rest)?;
     Ok(is_zero(rest))
+}
+
+/// The ranges of a file that the host does not report as holes.
+pub(super) struct Segments<'a> {
+    file: &'a File,
+    at: u64,
+    size: u64,
+}
+
+impl<'a> Segments<'a> {
+    pub(super) fn new(file: &'a File, size: u64) -> Segments<'a> {
+        Segments { file, at: 0, size }
+    }
+
+    fn segment(&mut self) -> rustix::io::Result<Option<Range<u64>>> {
+        if self.at >= self.size {
+            return Ok(None);
+        }
+        let start = match seek(self.file, SeekFrom::Data(self.at)) {
+            Err(Errno::NXIO) => return Ok(None),
+            // A host that knows no holes.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => self.at,
+            start => start?,
+        };
+        let end = match seek(self.file, SeekFrom::Hole(start)) {
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => self.size,
+            // Cut short meanwhile: reading will tell.
+            Err(Errno::NXIO) => self.size,
+            end => end?,
+        };
+        self.at = end.max(start + 1);
+        Ok(Some(start..end.min(self.size)))
+    }
+}
+
+impl Iterator for Segments<'_> {
+    type Item = io::Result<Range<u64>>;
+
+    fn next(&mut self) -> Option<io::Result<Range<u64>>> {
+        self.segment().map_err(io::Error::from).transpose()
+    }
 }

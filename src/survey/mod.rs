@@ -13,9 +13,9 @@
 mod beneath;
 pub mod contents;
 mod directory;
-mod holes;
+pub(crate) mod holes;
 mod overlay;
-mod stamp;
+pub(crate) mod stamp;
 mod system;
 mod tar;
 

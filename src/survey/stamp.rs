@@ -5,7 +5,7 @@ use std::io;
 
 /// Size and a digest of inode and times. Not against malice: whoever can change a file can also change its times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     /// Length of the file in bytes.
     pub(super) size: u64,
     rest: u64,
@@ -17,7 +17,7 @@ impl Stamp {
     }
 
     #[allow(clippy::unnecessary_cast)] // the types of `Stat` differ between architectures
-    pub(super) fn of(stat: &Stat) -> Stamp {
+    pub(crate) fn of(stat: &Stat) -> Stamp {
         let words = [
             stat.st_ino as u64,
             stat.st_mtime as u64,
@@ -41,7 +41,7 @@ impl Stamp {
     }
 
     /// Fails when `now` is not the same.
-    pub(super) fn still(self, now: Stamp) -> io::Result<()> {
+    pub(crate) fn still(self, now: Stamp) -> io::Result<()> {
         let (was, is) = (self.size, now.size);
         // A kind that no failing device gives: the source is at fault, not the host.
         let changed = |how: String| {

@@ -146,6 +146,11 @@ impl What {
         self.number != u32::MAX
     }
 
+    /// Its number, if it has one.
+    pub fn number(&self) -> Option<u32> {
+        self.is_numbered().then_some(self.number)
+    }
+
     /// The label without its number.
     pub fn name(&self) -> &'static str {
         self.name

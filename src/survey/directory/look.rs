@@ -6,10 +6,7 @@ use super::super::stamp::Stamp;
 use super::xattrs::{self, Of};
 use diskwright_fstools::tree::{HOLE_WINDOW, Time, Xattrs};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
-use rustix::fs::{
-    Access, AtFlags, FileType, SeekFrom, Stat, access, fstat, major, minor, readlinkat, seek, statat,
-};
-use rustix::io::Errno;
+use rustix::fs::{Access, AtFlags, FileType, Stat, access, fstat, major, minor, readlinkat, statat};
 use rustix::process::geteuid;
 use std::ffi::CString;
 use std::fs::File;
@@ -120,52 +117,11 @@ fn look_into(directory: BorrowedFd, name: &[u8], stat: &Stat, uid: u32) -> io::R
     if stamp.size >= HOLE_WINDOW || !readable {
         let file = File::from(beneath::open_file(directory, name)?);
         stamp.still(Stamp::of(&fstat(&file)?))?;
-        runs = holes::runs(stamp.size, Segments::new(&file, stamp.size), |offset, buffer| {
+        runs = holes::runs(stamp.size, holes::Segments::new(&file, stamp.size), |offset, buffer| {
             file.read_exact_at(buffer, offset)
         })?;
     }
     Ok(What::File { stamp, runs })
-}
-
-/// The ranges of a file that the host does not report as holes.
-struct Segments<'a> {
-    file: &'a File,
-    at: u64,
-    size: u64,
-}
-
-impl<'a> Segments<'a> {
-    fn new(file: &'a File, size: u64) -> Segments<'a> {
-        Segments { file, at: 0, size }
-    }
-
-    fn segment(&mut self) -> rustix::io::Result<Option<Range<u64>>> {
-        if self.at >= self.size {
-            return Ok(None);
-        }
-        let start = match seek(self.file, SeekFrom::Data(self.at)) {
-            Err(Errno::NXIO) => return Ok(None),
-            // A host that knows no holes.
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => self.at,
-            start => start?,
-        };
-        let end = match seek(self.file, SeekFrom::Hole(start)) {
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => self.size,
-            // Cut short meanwhile: reading will tell.
-            Err(Errno::NXIO) => self.size,
-            end => end?,
-        };
-        self.at = end.max(start + 1);
-        Ok(Some(start..end.min(self.size)))
-    }
-}
-
-impl Iterator for Segments<'_> {
-    type Item = io::Result<Range<u64>>;
-
-    fn next(&mut self) -> Option<io::Result<Range<u64>>> {
-        self.segment().map_err(io::Error::from).transpose()
-    }
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use std::mem::{offset_of, size_of};
 use zerocopy::IntoBytes;
 
 /// The patches that give a disk new GUIDs: `guid` of the identity to the disk, `guid` of its role `part/NUMBER` to each
-/// partition, and, where there is a disk signature, `disk-id`. Types, names, attributes and places stay. Fails where
-/// anything is wrong with either copy.
+/// partition, and, where there is a disk signature, `disk-id`. Types, names, attributes and places stay. Patches of entries
+/// have the slot as their number. Fails where anything is wrong with either copy.
 pub fn reid(image: &dyn ReadAt, identity: &Identity) -> Result<Vec<Patch>, ReidError> {
     let opened = open(image)?;
     if let Some(damage) = opened.damage.into_iter().next() {
@@ -34,15 +34,17 @@ fn signature(old: u32, identity: &Identity) -> Vec<Patch> {
 
 /// The patches of one copy.
 fn renamed(sectors: Sectors<'_>, copy: &Copy, identity: &Identity) -> Result<Vec<Patch>, Damage> {
-    let (header_what, array_what) = match copy.name {
-        "primary" => (What::new(&"gpt header"), What::new(&"gpt entries")),
-        _ => (What::new(&"gpt backup header"), What::new(&"gpt backup entries")),
-    };
-    let mut array = copy.array.clone();
-    for (slot, at, _) in copy.entries() {
-        let guid = identity.role("part").role(&slot.to_string()).uuid("guid");
-        let at = (at - copy.array_at) as usize + offset_of!(Entry, unique_guid);
-        array[at..at + size_of::<Guid>()].copy_from_slice(Guid::from(guid).as_bytes());
+    let is_primary = copy.name == "primary";
+    let (mut array, mut patches) = (copy.array.clone(), Vec::new());
+    for (slot, at, entry) in copy.entries() {
+        let what = match is_primary {
+            true => What::numbered(&"gpt entry", slot),
+            false => What::numbered(&"gpt backup entry", slot),
+        };
+        let guid = Guid::from(identity.role("part").role(&slot.to_string()).uuid("guid"));
+        let at = at + offset_of!(Entry, unique_guid) as u64;
+        patches.extend(Patch::between(at, entry.unique_guid.as_bytes(), guid.as_bytes(), what));
+        array[(at - copy.array_at) as usize..][..size_of::<Guid>()].copy_from_slice(guid.as_bytes());
     }
     // Later versions may have longer headers: their checksum is over all of it.
     let mut before = vec![0; copy.header.header_size.get() as usize];
@@ -54,7 +56,7 @@ fn renamed(sectors: Sectors<'_>, copy: &Copy, identity: &Identity) -> Result<Vec
     set(offset_of!(Header, header_crc32), &[0; 4]);
     let crc = crc32fast::hash(&header).to_le_bytes();
     header[offset_of!(Header, header_crc32)..][..crc.len()].copy_from_slice(&crc);
-    let mut patches = Patch::between(copy.at, &before, &header, header_what);
-    patches.extend(Patch::between(copy.array_at, &copy.array, &array, array_what));
+    let what = if is_primary { What::new(&"gpt header") } else { What::new(&"gpt backup header") };
+    patches.extend(Patch::between(copy.at, &before, &header, what));
     Ok(patches)
 }
