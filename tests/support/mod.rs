@@ -4,6 +4,8 @@
 #![allow(clippy::disallowed_methods)] // tests run programs and read the environment
 #![allow(clippy::print_stdout, clippy::unwrap_used, unreachable_pub)] // clippy takes this file for no test
 
+pub mod guest;
+
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
