@@ -85,6 +85,10 @@ pub(super) enum Command {
     Check(Check),
     /// Give a copy of an image ids of its own: table, partitions, file systems
     Reid(Reid),
+    /// Run an image in QEMU, with its serial line in this terminal
+    Run(super::run::Run),
+    /// Boot an image without a screen, and say whether it came up: wait for texts on its serial line
+    Boot(super::boot::Boot),
     /// Say what this host offers, what is missing and what mends it
     Doctor,
     /// Say more about a code: what stands in brackets behind `error` and `warning`
@@ -105,6 +109,13 @@ pub(super) enum Command {
     /// Make a user namespace and leave (a probe of `doctor`)
     #[command(name = crate::lab::PROBE, hide = true)]
     Probe,
+    /// Become a program that dies with its parent
+    #[command(name = crate::lab::BOUND, hide = true)]
+    Bound {
+        /// The program and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
 }
 
 /// Which part of a description.

@@ -1,9 +1,11 @@
 //! `diskwright doctor`: what this host offers, found out by trying.
 
 use super::fail::Failure;
+use super::run::{firmware_directories, install};
 use super::say::{Voice, size, table};
 use super::setting::Setting;
 use crate::lab;
+use crate::model::Arch;
 use crate::sys;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use serde::Serialize;
@@ -65,6 +67,11 @@ pub(super) fn doctor(setting: &Setting, voice: Voice) -> Result<(), Failure> {
             None => finding(program, "no".to_owned(), purpose, &format!("install {package}; optional")),
         }
     }));
+    findings.extend([
+        kvm(setting),
+        firmware("UEFI firmware", "booting images by UEFI", false, setting),
+        firmware("UEFI with Secure Boot", "booting signed images", true, setting),
+    ]);
     let head = [("what", false), ("found", false), ("used for", false), ("what mends it", false)];
     let rows: Vec<Vec<String>> = findings
         .iter()
@@ -123,6 +130,30 @@ fn paths() -> Finding {
         "a kernel from 5.6 on whose sandbox allows it; each directory is opened otherwise"
     };
     finding("openat2", yes(found), "reading a tree without leaving it", mend)
+}
+
+fn kvm(setting: &Setting) -> Finding {
+    let program = lab::find_program(lab::system_program(Arch::X86_64), &setting.path);
+    let found = match program {
+        Some(program) => lab::kvm(&program, Arch::X86_64),
+        None => Err("QEMU is not installed".to_owned()),
+    };
+    match found {
+        Ok(()) => finding("KVM", "yes".to_owned(), "booting images fast", ""),
+        Err(why) => {
+            finding("KVM", format!("no: {why}"), "booting images fast", "they are emulated, which is slower")
+        }
+    }
+}
+
+fn firmware(what: &'static str, used_for: &'static str, secure: bool, setting: &Setting) -> Finding {
+    match lab::find_uefi(Arch::X86_64, secure, &firmware_directories(setting)) {
+        Some(uefi) => finding(what, uefi.code.0.display().to_string(), used_for, ""),
+        None => {
+            let mend = lab::firmware_package(Arch::X86_64).map(install).unwrap_or_default();
+            finding(what, "no".to_owned(), used_for, &(mend + "; optional"))
+        }
+    }
 }
 
 fn namespaces() -> Finding {

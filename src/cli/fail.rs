@@ -15,6 +15,8 @@ pub(super) enum Code {
     Usage = 2,
     /// The host lacks something.
     Environment = 3,
+    /// A program that was run failed.
+    Program = 4,
     /// A bug of ours.
     Bug = 70,
     /// The user (or the system) ended it with a signal.

@@ -1,6 +1,7 @@
 //! Arguments, help, progress, printing. The only room that prints, reads the environment and measures time.
 
 mod args;
+mod boot;
 mod check;
 pub mod compat;
 mod create;
@@ -12,6 +13,7 @@ mod inspect;
 mod mkfs;
 mod plan;
 mod reid;
+mod run;
 mod say;
 mod setting;
 mod timing;
@@ -78,8 +80,17 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
             false => Err(Failure::new(Code::Environment, "")),
         };
     }
+    if let Command::Bound { command } = &cli.command {
+        let error = crate::lab::exec_bound(command);
+        return Err(Failure::new(
+            Code::Program,
+            format!("{}: {error}", crate::lab::quoted(command.iter().map(|it| it.as_os_str()))),
+        ));
+    }
     let setting = Setting::new(&cli.common)?;
     match cli.command {
+        Command::Run(args) => run::run(args, &setting, voice),
+        Command::Boot(args) => boot::boot(args, cli.common.json, &setting, voice),
         Command::Create(args) => create::create(args, None, &setting, voice).map(drop),
         Command::Build(args) => create::build(args, None, &setting, voice).map(drop),
         Command::Plan(args) => plan::plan(args, &setting, voice),
@@ -93,7 +104,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Completions { shell } => completions(shell),
         Command::Man { directory } => man(&directory),
-        Command::Probe => Ok(()),
+        Command::Probe | Command::Bound { .. } => Ok(()),
     }
 }
 

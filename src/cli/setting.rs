@@ -79,6 +79,14 @@ impl Setting {
         }
     }
 
+    /// Where a guest's writes go until it ends: on a disk rather than in memory, where `/tmp` often is.
+    pub(super) fn overlay_dir(&self) -> PathBuf {
+        match (&self.work_dir, self.temporary == Path::new("/tmp")) {
+            (None, true) => PathBuf::from("/var/tmp"),
+            _ => self.work_dir(None),
+        }
+    }
+
     /// The epoch where nothing but the command line and the environment can say it.
     pub(super) fn epoch_or_default(&self) -> i64 {
         self.epoch.unwrap_or(DEFAULT_EPOCH)

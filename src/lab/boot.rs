@@ -1,0 +1,216 @@
+//! Boots a machine and watches what it says.
+
+use super::bound;
+use super::serial::{Event, Watch, Watcher};
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::time::{Duration, Instant};
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All expected texts came.
+    Found,
+    /// A text came that must not; its place in [`Watch::reject`].
+    Rejected(usize),
+    /// The time is over.
+    TimedOut,
+    /// The guest powered off or restarted.
+    GuestEnded,
+    /// QEMU could not run the machine.
+    Failed {
+        /// How it ended.
+        status: String,
+    },
+    /// The user ended it.
+    Cancelled,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Seconds from the start until then.
+    pub seconds: f64,
+    /// Seconds until each of the expected texts that came.
+    pub seen: Vec<f64>,
+    /// The end of what the guest said, without control sequences.
+    pub text: String,
+    /// The end of what QEMU said.
+    pub errors: String,
+}
+
+/// Bytes of QEMU's own words that are kept.
+const ERRORS: usize = 16 << 10;
+
+/// How long a wait lasts before time and cancellation are looked at again.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What a process is given to end by itself when asked to.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Boots a machine whose serial line is standard input and output of `program`. Everything that comes is written to `log`.
+/// Whatever happens, no process is left. Scratch files of QEMU lie below `scratch`, without a name.
+///
+/// # Errors
+/// The program cannot be started, the log cannot be written.
+#[allow(clippy::disallowed_methods)] // a limit of time, and how long the guest took
+pub fn boot(
+    (program, arguments): (&Path, &[OsString]),
+    watch: Watch,
+    limit: Duration,
+    scratch: &Path,
+    log: &mut dyn Write,
+    cancelled: &AtomicBool,
+) -> io::Result<Outcome> {
+    let begin = Instant::now();
+    let mut command = bound(program);
+    command.args(arguments).env("TMPDIR", scratch);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut group = Group { leader: command.spawn()?, over: false };
+    let serial = read_from(group.leader.stdout.take());
+    let errors = last_words(group.leader.stderr.take());
+    let answers = write_to(group.leader.stdin.take());
+    let mut watcher = Watcher::new(watch);
+    let mut seen = Vec::new();
+    let mut ended: Option<ExitStatus> = None;
+    let verdict = 'watched: loop {
+        if cancelled.load(Ordering::Relaxed) {
+            break Verdict::Cancelled;
+        }
+        if begin.elapsed() >= limit {
+            break Verdict::TimedOut;
+        }
+        match serial.recv_timeout(TICK) {
+            Ok(bytes) => {
+                log.write_all(&bytes)?;
+                for event in bytes.into_iter().flat_map(|byte| watcher.take(byte)) {
+                    match event {
+                        Event::Prompt(answer) => drop(answers.send(answer)),
+                        Event::Rejected(at) => break 'watched Verdict::Rejected(at),
+                        Event::Seen(last) => {
+                            seen.push(begin.elapsed().as_secs_f64());
+                            if last {
+                                break 'watched Verdict::Found;
+                            }
+                        }
+                    }
+                }
+            }
+            // All that was said has been read when nothing came for a moment after the end.
+            Err(_) if ended.is_some() => break over(ended),
+            Err(RecvTimeoutError::Timeout) => ended = group.leader.try_wait()?,
+            Err(RecvTimeoutError::Disconnected) => {
+                ended = group.leader.try_wait()?;
+                std::thread::sleep(TICK / 10);
+            }
+        }
+    };
+    let seconds = begin.elapsed().as_secs_f64();
+    group.end()?;
+    log.flush()?;
+    // Who left the group may hold the pipe open for ever.
+    let errors = errors.recv_timeout(GRACE).unwrap_or_default();
+    Ok(Outcome { verdict, seconds, seen, text: watcher.text(), errors })
+}
+
+fn over(status: Option<ExitStatus>) -> Verdict {
+    match status {
+        Some(status) if !status.success() => Verdict::Failed { status: status.to_string() },
+        _ => Verdict::GuestEnded,
+    }
+}
+
+/// A process and its group.
+struct Group {
+    leader: Child,
+    /// Whether all of it has ended: another may have its number.
+    over: bool,
+}
+
+impl Group {
+    /// Asks the process to end, and ends the whole group.
+    #[allow(clippy::disallowed_methods)] // a limit of time
+    fn end(&mut self) -> io::Result<()> {
+        let end = Instant::now() + GRACE;
+        self.signal(rustix::process::Signal::TERM);
+        while self.leader.try_wait()?.is_none() && Instant::now() < end {
+            std::thread::sleep(TICK / 10);
+        }
+        self.signal(rustix::process::Signal::KILL);
+        self.over = true;
+        self.leader.wait().map(drop)
+    }
+
+    /// A group that is gone needs no signal.
+    fn signal(&self, signal: rustix::process::Signal) {
+        let leader = i32::try_from(self.leader.id()).ok().and_then(rustix::process::Pid::from_raw);
+        if let Some(leader) = leader.filter(|_| !self.over) {
+            let _ = rustix::process::kill_process_group(leader, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(rustix::process::Signal::KILL);
+        // What cannot be waited for has been waited for.
+        let _ = self.leader.wait();
+    }
+}
+
+/// What comes out of a pipe; the sender waits while nobody takes it, and goes when the pipe or the receiver is closed.
+fn read_from(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (sender, receiver): (SyncSender<Vec<u8>>, _) = sync_channel(16);
+    if let Some(mut pipe) = pipe {
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(len @ 1..) = pipe.read(&mut buffer) {
+                if sender.send(buffer[..len].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    receiver
+}
+
+/// What goes into a pipe, without a wait for a reader that is not in a hurry. The pipe is open as long as the sender is.
+fn write_to(pipe: Option<impl Write + Send + 'static>) -> Sender<Vec<u8>> {
+    let (sender, receiver) = channel::<Vec<u8>>();
+    if let Some(mut pipe) = pipe {
+        std::thread::spawn(move || {
+            for bytes in receiver {
+                if pipe.write_all(&bytes).and_then(|()| pipe.flush()).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    sender
+}
+
+/// The end of what comes out of a pipe, when it is closed.
+fn last_words(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    let said = read_from(pipe);
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        for bytes in said {
+            text.extend_from_slice(&bytes);
+            text.drain(..text.len().saturating_sub(ERRORS));
+        }
+        let text = String::from_utf8_lossy(&text);
+        // That we ended it is no news.
+        let news = |line: &&str| !line.contains("terminating on signal");
+        let text: String = text.lines().filter(news).flat_map(|line| [line, "\n"]).collect();
+        // Nobody listens when the boot could not be watched to its end.
+        let _ = sender.send(text.chars().filter(|it| !it.is_control() || *it == '\n').collect());
+    });
+    receiver
+}
