@@ -13,6 +13,7 @@
 //! os/                               kernels and initrds
 //! ```
 
+pub mod grub;
 mod kernels;
 mod version;
 
