@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // functions beside the tests count as no tests
 
+mod disk;
 mod images;
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,6 +3,7 @@
 //! Everything here is a pure function over values. Files come in through one reader, for [`Platform::load`].
 
 mod core_img;
+mod early;
 mod efi;
 mod elf;
 mod kernel;
@@ -12,6 +13,7 @@ mod relocate;
 mod section;
 
 pub use core_img::{CoreImage, SECTOR, core_img};
+pub use early::{Find, Stub, early_config};
 pub use efi::efi_image;
 pub use place::{BOOT_CODE, Piece, Room, place};
 pub use platform::{Platform, Target, platform_directory};
