@@ -5,6 +5,7 @@
 pub mod describe;
 pub mod files;
 pub mod forms;
+pub mod grub;
 pub mod image;
 pub mod lay;
 pub mod open;
@@ -30,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("lay_swap", |data| lay::filesystem("swap", data)),
     ("pipeline", lay::pipeline),
     ("describe", describe::kiwi),
+    ("grub_modules", grub::modules),
 ];
 
 /// What a target does before it runs: with `FUZZ_SEEDS=FOLDER` it writes the first inputs of its corpus there, and that
