@@ -2,15 +2,21 @@
 
 use super::support::*;
 use super::tree::*;
-use diskwright::boot::grub::{Embedded, Platform, Room, Target, core_img, early_config, efi_image, place};
-use diskwright::boot::grub::{Find, SECTOR};
+use super::{config, signed};
+use diskwright::boot::find_kernels;
+use diskwright::boot::grub::{
+    Embedded, Find, Platform, Room, SECTOR, Settings, Stub, Target, boot_kernels, core_img, early_config,
+    efi_image, grub_cfg, place,
+};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const UUID: &str = "6d2c5a1e-3f0b-4d8e-9a47-0c1b2d3e4f50";
-const SECTORS: u64 = 48 << 11;
+const SECTORS: u64 = 64 << 11;
+/// Signed images have no such module, and no need of it: firmware's console is the serial line already.
+const SERIAL: &str = "if [ $grub_platform = pc ]; then\nserial --unit=0\nterminal_output serial\nfi\n";
 const MARKER: &str = "DISKWRIGHT-GRUB-OK";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +25,9 @@ enum Table {
     Gpt,
 }
 
-/// Sectors of the file system with the configuration.
+/// Sectors of the file system with the configuration, and of the EFI system partition: KIWI's 20 MiB.
 const ROOT: u64 = 81920;
+const ESP: u64 = 20 << 11;
 
 /// A script of sfdisk's; sector of the file system; the room for the core image.
 fn table(table: Table) -> (String, u64, Room) {
@@ -45,10 +52,9 @@ fn table(table: Table) -> (String, u64, Room) {
 fn root_part(at: &Path) -> Option<Vec<u8>> {
     let mke2fs = oracle("grub-disk", "mke2fs")?;
     let (root, part) = (at.join("root"), at.join("part"));
-    write(
-        root.join("boot/grub/grub.cfg"),
-        format!("serial --unit=0\nterminal_output serial\necho {MARKER} $root $prefix\n"),
-    );
+    if !root.join("boot/grub/grub.cfg").is_file() {
+        write(root.join("boot/grub/grub.cfg"), format!("{SERIAL}echo {MARKER} $root $prefix\n"));
+    }
     let (root, part, size) = (root.to_str().unwrap(), part.to_str().unwrap(), format!("{}k", ROOT / 2));
     tool(mke2fs, ["-q", "-t", "ext4", "-U", UUID, "-d", root, part, &size]);
     Some(std::fs::read(part).unwrap())
@@ -72,6 +78,21 @@ fn disk(at: &Path, script: &str, parts: &[(u64, &[u8])]) -> Option<PathBuf> {
 fn bare(at: &Path, of: Table) -> Option<(PathBuf, Room)> {
     let (script, start, room) = table(of);
     Some((disk(at, &script, &[(start, &root_part(at)?)])?, room))
+}
+
+/// A disk with an EFI system partition with these files, and the file system with the configuration.
+fn efi_disk(at: &Path, files: &[(String, Vec<u8>)]) -> Option<PathBuf> {
+    let (mkfs, mcopy) = (oracle("grub-disk", "mkfs.fat")?, oracle("grub-disk", "mcopy")?);
+    let (esp, tree) = (at.join("esp"), at.join("esp-files"));
+    files.iter().for_each(|(path, bytes)| write(tree.join(path), bytes));
+    std::fs::File::create(&esp).unwrap().set_len(ESP * SECTOR as u64).unwrap();
+    tool(mkfs, ["-F", "16", esp.to_str().unwrap()]);
+    let (from, into) = (tree.join("EFI"), esp.to_str().unwrap());
+    tool(mcopy, ["-s", "-i", into, from.to_str().unwrap(), "::"]);
+    let (esp, root, start) = (std::fs::read(&esp).unwrap(), root_part(at)?, 2048 + ESP);
+    let script =
+        format!("label: gpt\nstart=2048, size={ESP}, type=uefi\nstart={start}, size={ROOT}, type=linux\n");
+    disk(at, &script, &[(2048, &esp), (start, &root)])
 }
 
 fn put_at(image: &Path, at: u64, bytes: &[u8]) {
@@ -98,26 +119,34 @@ fn bios(release: &Path) -> Platform {
     platform(release, Target::I386Pc, &[&MODULES[..], &["biosdisk"]].concat())
 }
 
-/// Waits for the marker on the serial console of a machine with BIOS.
-#[track_caller]
-fn boots(image: &Path) {
+/// Starts a machine on a disk and waits for one of these texts on its serial console; gives all that it said.
+fn started(image: &Path, machine: &[&str], texts: &[&str]) -> String {
     let log = image.with_extension("log");
     let drive = format!("if=virtio,format=raw,file={}", image.display());
     let serial = format!("file:{}", log.display());
     let mut command = Command::new("qemu-system-x86_64");
-    command.args(["-M", "pc", "-accel", "tcg", "-m", "256", "-display", "none", "-monitor", "none"]);
-    command.args(["-nic", "none", "-no-reboot", "-snapshot", "-drive", &drive, "-serial", &serial]);
+    command.args([
+        "-accel", "tcg", "-m", "512", "-display", "none", "-vga", "none", "-monitor", "none", "-nic", "none",
+    ]);
+    command.args(["-no-reboot", "-snapshot", "-drive", &drive, "-serial", &serial]).args(machine);
     let mut machine = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + Duration::from_secs(90);
+    let end = Instant::now() + Duration::from_secs(120);
     let mut said = Vec::new();
-    while Instant::now() < end && !contains(&said, MARKER) {
+    let is_over = |said: &[u8]| texts.iter().any(|text| contains(said, text));
+    while Instant::now() < end && !is_over(&said) && machine.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(100));
         said = std::fs::read(&log).unwrap_or_default();
     }
     machine.kill().unwrap();
     machine.wait().unwrap();
-    let text = String::from_utf8_lossy(&said);
-    assert!(contains(&said, MARKER), "{}", text.trim());
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+/// Waits for the marker on the serial console of a machine with BIOS.
+#[track_caller]
+fn boots(image: &Path) {
+    let said = started(image, &["-M", "pc"], &[MARKER]);
+    assert!(said.contains(MARKER), "{said}");
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {
@@ -142,29 +171,116 @@ fn bios_boots_from_a_gap_and_from_a_partition() {
 
 #[test]
 fn uefi_boots_the_image_made() {
-    let (Some(_), Some(mkfs), Some(mcopy)) = (
-        oracle("grub-boot-uefi", "qemu-system-x86_64"),
-        oracle("grub-boot-uefi", "mkfs.fat"),
-        oracle("grub-boot-uefi", "mcopy"),
-    ) else {
+    if oracle("grub-boot-uefi", "qemu-system-x86_64").is_none() {
         return;
-    };
-    for release in releases("grub-boot-uefi") {
+    }
+    for release in some_releases("grub-boot-uefi") {
         let work = tempfile::tempdir_in("/var/tmp").unwrap();
         let platform = platform(&release, Target::X86_64Efi, &MODULES);
-        write(work.path().join("EFI/BOOT/BOOTX64.EFI"), efi_image(&platform, &told()).unwrap());
-        let esp = work.path().join("esp");
-        std::fs::File::create(&esp).unwrap().set_len(4 << 20).unwrap();
-        tool(&mkfs, ["-F", "12", esp.to_str().unwrap()]);
-        let efi = work.path().join("EFI");
-        tool(&mcopy, ["-s", "-i", esp.to_str().unwrap(), efi.to_str().unwrap(), "::"]);
-        let esp = std::fs::read(&esp).unwrap();
-        let script =
-            format!("label: gpt\nstart=2048, size=8192, type=uefi\nstart=10240, size={ROOT}, type=linux\n");
-        let Some(root) = root_part(work.path()) else { return };
-        let Some(image) = disk(work.path(), &script, &[(2048, &esp), (10240, &root)]) else { return };
+        let image = efi_image(&platform, &told()).unwrap();
+        let files = [("EFI/BOOT/BOOTX64.EFI".to_owned(), image)];
+        let Some(image) = efi_disk(work.path(), &files) else { return };
         let mut command = Command::new(source("tests/fixtures/boot-uefi"));
         run(command.arg(&image).args(["raw", "90", MARKER])).ends(0);
+    }
+}
+
+/// Firmware that enforces Secure Boot with Microsoft's keys.
+fn secure_boot(work: &Path) -> Option<Vec<String>> {
+    let pairs = [
+        ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
+        ("/usr/share/OVMF/OVMF_CODE_4M.ms.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"),
+    ];
+    let Some((code, vars)) =
+        pairs.iter().find(|(code, vars)| [code, vars].iter().all(|at| Path::new(at).is_file()))
+    else {
+        skip("grub-secure-boot", "no firmware with Microsoft's keys (package ovmf)");
+        return None;
+    };
+    std::fs::copy(vars, work.join("vars")).unwrap();
+    let flash = "if=pflash,format=raw,";
+    let arguments = [
+        "-M",
+        "q35,smm=on",
+        "-cpu",
+        "max",
+        "-global",
+        "driver=cfi.pflash01,property=secure,value=on",
+        "-drive",
+        &format!("{flash}readonly=on,file={code}"),
+        "-drive",
+        &format!("{flash}file={}", work.join("vars").display()),
+    ];
+    Some(arguments.map(str::to_owned).to_vec())
+}
+
+#[test]
+fn secure_boot_starts_the_signed_images_and_no_other() {
+    if oracle("grub-secure-boot", "qemu-system-x86_64").is_none() {
+        return;
+    }
+    for release in some_releases("grub-secure-boot") {
+        let stub = Stub {
+            find: Find::Uuid(UUID.to_owned()),
+            directory: "/boot/grub".to_owned(),
+            encrypted: false,
+            btrfs_relative: false,
+        };
+        let unsigned = efi_image(&platform(&release, Target::X86_64Efi, &MODULES), &told()).unwrap();
+        for (files, starts) in [
+            (signed::esp(&release, &stub), true),
+            (vec![("EFI/BOOT/BOOTX64.EFI".to_owned(), unsigned)], false),
+        ] {
+            let work = tempfile::tempdir_in("/var/tmp").unwrap();
+            let Some(arguments) = secure_boot(work.path()) else { return };
+            let Some(image) = efi_disk(work.path(), &files) else { return };
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let said = started(&image, &arguments, &[MARKER, "Access Denied"]);
+            assert_eq!((said.contains(MARKER), said.contains("Access Denied")), (starts, !starts), "{said}");
+        }
+    }
+}
+
+/// The kernel says which command line it was given: the one that was asked for, with GRUB's BOOT_IMAGE in front.
+#[test]
+fn a_kernel_is_started_with_the_command_line_asked_for() {
+    let (Some(_), Some(debian)) = (oracle("grub-kernel", "qemu-system-x86_64"), debian_root("grub-kernel"))
+    else {
+        return;
+    };
+    let work = tempfile::tempdir_in("/var/tmp").unwrap();
+    let boot = work.path().join("root/boot");
+    std::fs::create_dir_all(&boot).unwrap();
+    let mut tar = Command::new("tar");
+    tar.arg("-xf")
+        .arg(debian)
+        .arg("-C")
+        .arg(work.path().join("root"))
+        .args(["--wildcards", "./boot/vmlinuz-*"]);
+    run(&mut tar).ends(0);
+    let kernel = listing(&boot).into_iter().find(|name| name.starts_with("vmlinuz-")).unwrap();
+    let mut tree = empty();
+    put(&mut tree, &format!("boot/{kernel}"), "");
+    let boot_fs = config::boot_fs();
+    let kernels = boot_kernels(&find_kernels(&tree).unwrap(), &boot_fs).unwrap();
+    let command_line = "console=ttyS0 no_timer_check root=UUID=x rw dyndbg=\"file a +p; b\" a=$b {c} d|e";
+    let settings = Settings {
+        timeout: 0,
+        theme: None,
+        serial_line: None,
+        command_line: command_line.to_owned(),
+        ..config::settings()
+    };
+    write(boot.join("grub/grub.cfg"), grub_cfg(&settings, &boot_fs, &kernels).unwrap());
+    let given = format!(
+        "Kernel command line: BOOT_IMAGE=/boot/{kernel} {}",
+        command_line.replace("dyndbg=\"file", "\"dyndbg=file")
+    );
+    for release in some_releases("grub-kernel") {
+        let Some((image, room)) = bare(work.path(), Table::Gpt) else { return };
+        install(&bios(&release), &image, room);
+        let said = started(&image, &["-M", "pc"], &["Kernel panic", MARKER]);
+        assert!(said.contains(&given), "{said}\n{given}");
     }
 }
 
