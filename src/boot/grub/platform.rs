@@ -31,13 +31,14 @@ pub enum Target {
 }
 
 impl Target {
-    /// The platform of machines with UEFI.
-    pub fn efi(arch: Arch) -> Target {
+    /// The platform of machines with UEFI; `None`: the machine has none.
+    pub fn efi(arch: Arch) -> Option<Target> {
         match arch {
-            Arch::X86_64 => Target::X86_64Efi,
-            Arch::Ix86 => Target::I386Efi,
-            Arch::Aarch64 => Target::Arm64Efi,
-            Arch::Riscv64 => Target::Riscv64Efi,
+            Arch::X86_64 => Some(Target::X86_64Efi),
+            Arch::Ix86 => Some(Target::I386Efi),
+            Arch::Aarch64 => Some(Target::Arm64Efi),
+            Arch::Riscv64 => Some(Target::Riscv64Efi),
+            Arch::Ppc64le | Arch::S390x => None,
         }
     }
 

@@ -106,7 +106,7 @@ impl Signed {
 /// The distribution's image that nobody signed, complete: it looks for `grub.cfg` in its vendor's directory or beside
 /// itself. None: one is made with [`efi_image`](super::efi_image).
 pub fn find_unsigned(tree: &Tree, arch: Arch) -> Option<EspFile> {
-    let (target, suffix) = (Target::efi(arch).name(), arch.efi_suffix());
+    let (target, suffix) = (Target::efi(arch)?.name(), arch.efi_suffix());
     let mut places = Vec::new();
     for directory in ["/usr/share/grub2", "/usr/share/grub", "/usr/lib/grub2", "/usr/lib/grub"] {
         places.push(format!("{directory}/{target}/grub.efi"));
@@ -180,7 +180,8 @@ fn shim_places(tree: &Tree, arch: Arch) -> Vec<String> {
 }
 
 fn grub_places(tree: &Tree, arch: Arch) -> Vec<String> {
-    let (target, suffix) = (Target::efi(arch).name(), arch.efi_suffix());
+    let Some(target) = Target::efi(arch).map(Target::name) else { return Vec::new() };
+    let suffix = arch.efi_suffix();
     let mut places = vec![format!("{}/grub.efi", suse(arch))];
     if arch == Arch::X86_64 {
         places.push("/usr/lib64/efi/grub.efi".to_owned());
