@@ -3,7 +3,7 @@
 use crate::compose::{Composed, compose, unwritten};
 use crate::emit::{self, Calls, EmitError, Progress, Written};
 use crate::model::Image;
-use crate::plan::{Fit, fit, plan};
+use crate::plan::{Fit, draft, fit, plan};
 use crate::report::LayoutReport;
 use crate::survey::Survey;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
@@ -104,15 +104,15 @@ pub fn identity(image: &Image, seed: Option<&[u8]>, epoch: i64) -> Identity {
     }
 }
 
-/// Numbers; where all of it can be written, those of what was laid, too.
+/// Numbers; where all of it can be made, those of what was laid, too.
 pub fn numbers(
     image: &Image,
     identity: &Identity,
     tree: diskwright_fstools::tree::Tree,
 ) -> Result<Fit, Refusal> {
     let plan = plan(image, identity)?;
-    let mut fit = fit(&plan, tree)?;
-    if unwritten(&plan).is_none() {
+    let mut fit = draft(&plan, tree)?;
+    if unwritten(&plan).is_none() && fit.obstacles.is_empty() {
         compose(&mut fit, identity)?;
     }
     Ok(fit)

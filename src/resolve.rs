@@ -156,10 +156,6 @@ pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError>
     problems.extend(selection.problems.iter().cloned());
     problems.extend(checked);
     let version = selection.preferences.iter().find_map(|one| one.version.clone());
-    if version.is_none() {
-        let message = "no version in the preferences that are selected";
-        problems.push(model.span.error("missing-element", message));
-    }
     if let Some(chosen) = chosen {
         let (lacking, wrong) =
             chosen.problems.iter().cloned().partition::<Vec<_>, _>(|one| one.lack.is_some());
@@ -338,6 +334,7 @@ fn describe_tree(tree: &Tree, name: &str, choice: &Choice) -> Result<Image, Reso
         volumes: None,
         loader: loader.map_or(Loader::Custom, |_| Loader::SystemdBoot { timeout: 3, initrd: true }),
         naming: Naming::Uuid,
+        readonly_root: false,
         command_line: one_line("--cmdline", command_line)?,
         formats: formats(choice, None)?,
         kiwi_files: false,

@@ -7,13 +7,15 @@ use diskwright::resolve::checks::{CHECKS, failing};
 use diskwright::resolve::{Choice, ResolveError, resolve, select};
 
 fn description(kind: &str, children: &str, rest: &str) -> String {
+    let version = if rest == NO_VERSION { "" } else { "<version>1.0</version>" };
     format!(
         "<image schemaversion=\"8.5\" name=\"t\"><description type=\"system\"><author>A</author><contact>a@b</contact>\
-         <specification>S</specification></description>\n<preferences><version>1.0</version>\n<type {kind}>\n{children}</type>\
+         <specification>S</specification></description>\n<preferences>{version}\n<type {kind}>\n{children}</type>\
          </preferences>\n{rest}</image>"
     )
 }
 
+const NO_VERSION: &str = "<!-- no version -->";
 const DISK: &str = "image=\"oem\" filesystem=\"ext4\" firmware=\"uefi\"";
 const FIXED: &str = "<oemconfig><oem-resize>false</oem-resize></oemconfig>";
 const PACKAGES: &str = "<repository><source path=\"obs://x\"/></repository><packages type=\"image\"><package name=\"a\"/></packages>";
@@ -87,6 +89,12 @@ const CASES: &[Case] = &[
         [DISK, FIXED, "<repository imageinclude=\"true\"><source path=\"dir:///x\"/></repository>"],
         [DISK, FIXED, "<repository imageinclude=\"true\"><source path=\"https://x\"/></repository>"],
     ),
+    (
+        "check_image_type_unique",
+        [DISK, "</type><type image=\"oem\" filesystem=\"xfs\">", ""],
+        [DISK, "</type><type image=\"iso\">", ""],
+    ),
+    ("check_image_version_provided", [DISK, FIXED, NO_VERSION], [DISK, FIXED, ""]),
     (
         "check_initrd_selection_required",
         ["image=\"oem\" filesystem=\"ext4\" boot=\"x\"", FIXED, ""],

@@ -63,6 +63,10 @@ fn fitted(wanted: &Wanted, identity: &Identity, survey: Survey, voice: Voice) ->
     let fit = build::numbers(&wanted.image, identity, survey.tree);
     let fit = fit.map_err(|refusal| wanted.refused(refusal, identity, voice))?;
     warn(&fit.plan, voice);
+    for refusal in &fit.obstacles {
+        let hint = refusal.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        voice.note(&format!("planned, and create will refuse it: {refusal}{hint}"));
+    }
     voice.result(&LayoutReport::of_fit(&fit), &layout_text(&fit))
 }
 

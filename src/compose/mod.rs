@@ -31,7 +31,7 @@ pub struct Composed {
 /// Lays everything: file systems, table, containers. All outputs share one disk. Fills in how full each file system is.
 /// `identity` is the one that the plan was made with.
 pub fn compose(fit: &mut Fit, identity: &Identity) -> Result<Vec<Composed>, Refusal> {
-    if let Some(refusal) = unwritten(&fit.plan) {
+    if let Some(refusal) = unwritten(&fit.plan).or_else(|| fit.obstacles.first().cloned()) {
         return Err(refusal);
     }
     let disk = fit.plan.disk.clone();

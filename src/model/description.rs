@@ -252,6 +252,13 @@ pub struct DiskType {
     pub partitions: Vec<Partition>,
 }
 
+impl DiskType {
+    /// Whether `oem-systemsize` is the length of the root: KIWI looks at it where nothing grows behind the root.
+    pub fn counts_system(&self) -> bool {
+        self.system_mib.is_some() && (!self.resize || self.spare_last)
+    }
+}
+
 /// `firmware`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

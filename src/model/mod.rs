@@ -99,6 +99,8 @@ pub struct Disk {
     pub loader: Loader,
     /// How fstab and the kernel command line name devices.
     pub naming: Naming,
+    /// Whether the root is mounted read-only and never checked: it is a snapshot.
+    pub readonly_root: bool,
     /// Kernel command line without what `root=` adds.
     pub command_line: String,
     /// Containers, each an output.
@@ -437,8 +439,6 @@ pub enum VolumeManager {
         toplevel: Option<String>,
         /// Whether the root is the first snapshot of snapper.
         snapper: bool,
-        /// Whether that snapshot is read-only.
-        readonly: bool,
         /// Whether the root is found by the default subvolume.
         default: bool,
         /// fstab options of each subvolume.

@@ -39,19 +39,27 @@ fn entry(disk: &Disk, part: &Part) -> Option<FstabEntry> {
     };
     let mut options = part.mount_options.clone().unwrap_or_else(|| "defaults".to_owned());
     let mut pass = u8::from(mountpoint == "/");
-    if let Some(Volumes { manager: VolumeManager::Btrfs { toplevel, readonly, default, .. }, .. }) =
-        disk.volumes.as_ref().filter(|_| mountpoint == "/")
-    {
+    if mountpoint == "/" {
         let given = Some(options.clone()).filter(|options| options != "defaults");
-        let readonly_word = readonly.then(|| "ro".to_owned());
-        let by_name = toplevel.as_ref().filter(|_| !default).map(|name| format!("defaults,subvol={name}"));
-        let words: Vec<String> = [given, readonly_word, by_name].into_iter().flatten().collect();
+        let readonly = disk.readonly_root.then(|| "ro".to_owned());
+        let words: Vec<String> =
+            [given, readonly, named_subvolume(disk.volumes.as_ref())].into_iter().flatten().collect();
         if !words.is_empty() {
             options = words.join(",");
         }
-        pass = u8::from(!readonly);
+        pass = u8::from(!disk.readonly_root);
     }
     Some(FstabEntry { spec: device(disk.naming, part)?, mountpoint, kind: filesystem.kind(), options, pass })
+}
+
+/// Options for a root of btrfs that is not found by the default subvolume.
+fn named_subvolume(volumes: Option<&Volumes>) -> Option<String> {
+    match &volumes?.manager {
+        VolumeManager::Btrfs { toplevel: Some(name), default: false, .. } => {
+            Some(format!("defaults,subvol={name}"))
+        }
+        _ => None,
+    }
 }
 
 /// The text of fstab.

@@ -43,6 +43,9 @@ pub struct Fit {
     pub volumes: Vec<VolumePlan>,
     /// In KIWI's arithmetic: what the disk would have without `size`, in MiB.
     pub calculated_mib: Option<u64>,
+    /// Of [`draft`]: what keeps it from being made.
+    #[serde(skip)]
+    pub obstacles: Vec<Refusal>,
 }
 
 /// Where a partition lies.
@@ -79,12 +82,22 @@ pub struct Usage {
 
 /// Makes numbers of a plan. Refused: what does not fit, with the size that would; a loader or kernel that is missing; files
 /// in the tree that ask for work that cannot be done yet.
-pub fn fit(plan: &Plan, mut tree: Tree) -> Result<Fit, Refusal> {
+pub fn fit(plan: &Plan, tree: Tree) -> Result<Fit, Refusal> {
+    let fit = draft(plan, tree)?;
+    match fit.obstacles.first() {
+        None => Ok(fit),
+        Some(refusal) => Err(refusal.clone()),
+    }
+}
+
+/// The same for a look at the layout: what is in the way of files alone is an obstacle in the fit and no refusal. That is a
+/// loader or a kernel that is missing, and by KIWI's arithmetic a partition that is too small for what goes into it.
+pub fn draft(plan: &Plan, mut tree: Tree) -> Result<Fit, Refusal> {
     refuse_hooks(plan, &tree)?;
     let divided = plan.disk.as_ref().and_then(|disk| disk.volumes.as_ref());
-    let sizes = plan.disk.as_ref().and_then(|disk| disk.kiwi_sizes.as_ref());
     // KIWI looks at the tree as it is given.
-    let kiwi = sizes.map(|sizes| kiwi::sizes(sizes, &plan.parts, divided, &tree)).transpose()?;
+    let sized = plan.disk.as_ref().and_then(|disk| Some((disk, disk.kiwi_sizes.as_ref()?)));
+    let kiwi = sized.map(|(disk, sizes)| kiwi::sizes(sizes, disk, &plan.parts, &tree)).transpose()?;
     let volumes =
         divided.map(|volumes| volumes::planned(volumes, plan.root_label(), Some(&tree))).unwrap_or_default();
     let left_out = exclude(&mut tree, &plan.excludes);
@@ -92,19 +105,25 @@ pub fn fit(plan: &Plan, mut tree: Tree) -> Result<Fit, Refusal> {
     let boot = match &plan.boot {
         Some(boot) if plan.parts.iter().any(|part| part.role == ESP) => {
             let command_line = plan.command_line.as_deref().unwrap_or("");
-            esp_files(boot, plan.arch, command_line, &tree, plan.epoch)?
+            esp_files(boot, plan.arch, command_line, &tree, plan.epoch)
         }
-        _ => EspFiles::default(),
+        _ => Ok(EspFiles::default()),
+    };
+    let (boot, no_loader) = match boot {
+        Ok(files) => (files, None),
+        Err(refusal) if refusal.kind == RefusalKind::Missing => (EspFiles::default(), Some(refusal)),
+        Err(refusal) => return Err(refusal),
     };
     let entries = boot.entries.clone();
     let trees = trees(plan, tree, boot)?;
     let needs = needs(plan, &trees)?;
-    let (places, len) = match &plan.disk {
-        Some(disk) => Placing { plan, disk, trees: &trees, needs: &needs, kiwi: kiwi.as_ref() }.place()?,
-        None => bare(plan, &needs, &trees)?,
+    let placed = match &plan.disk {
+        Some(disk) => Placing { plan, disk, trees: &trees, needs: &needs, kiwi: kiwi.as_ref() }.place(),
+        None => bare(plan, &needs, &trees),
     };
+    let Placed { spans, len, too_small } = placed.map_err(|error| no_loader.clone().unwrap_or(error))?;
     let places =
-        plan.parts.iter().zip(places).zip(needs).zip(trees).map(|(((part, (start, len)), need), tree)| {
+        plan.parts.iter().zip(spans).zip(needs).zip(trees).map(|(((part, (start, len)), need), tree)| {
             Place { part: part.clone(), start, len, least: need.least, usage: None, tree }
         });
     let calculated_mib = kiwi.map(|sizes| sizes.calculated);
@@ -117,6 +136,7 @@ pub fn fit(plan: &Plan, mut tree: Tree) -> Result<Fit, Refusal> {
         replaced,
         volumes,
         calculated_mib,
+        obstacles: no_loader.into_iter().chain(too_small).collect(),
     })
 }
 
@@ -176,6 +196,8 @@ fn trees(plan: &Plan, mut tree: Tree, boot: EspFiles) -> Result<Vec<Option<Tree>
 struct Need {
     /// The smallest length that holds its files; `None` without a file system.
     least: Option<u64>,
+    /// Whether that is KIWI's guess.
+    guess: bool,
     /// Its length, a multiple of [`ALIGN`]; `None`: the rest of the disk.
     len: Option<u64>,
 }
@@ -215,7 +237,8 @@ fn need(plan: &Plan, part: &Part, tree: Option<&Tree>, sector: u32) -> Result<Ne
         free => measure(free).map(|len| len.unwrap_or(0)),
     })?;
     let aligned = |len: u64| align_up(len, ALIGN).filter(|&len| len < LONGEST).ok_or_else(|| too_long(part));
-    Ok(Need { least, len: len.map(aligned).transpose()? })
+    let guess = filesystem.is_none() && part.filesystem.is_some();
+    Ok(Need { least, guess, len: len.map(aligned).transpose()? })
 }
 
 /// KIWI's guess at what cannot be laid yet, in bytes.
@@ -257,6 +280,14 @@ fn spot(part: &Part) -> Spot {
 
 type Span = (u64, u64);
 
+/// Where all parts lie.
+struct Placed {
+    spans: Vec<Span>,
+    len: u64,
+    /// Parts that are too small, by KIWI's arithmetic.
+    too_small: Vec<Refusal>,
+}
+
 /// Everything that decides where partitions lie.
 struct Placing<'a> {
     plan: &'a Plan,
@@ -267,26 +298,51 @@ struct Placing<'a> {
 }
 
 impl Placing<'_> {
-    /// Starts and lengths of the partitions one behind the other, and the length of the disk.
-    fn place(&self) -> Result<(Vec<Span>, u64), Refusal> {
+    /// The partitions one behind the other, and the length of the disk.
+    fn place(&self) -> Result<Placed, Refusal> {
         let lens = self.lens()?;
+        let too_small = self.too_small(&lens);
+        if let Some(refusal) = too_small.first().filter(|_| self.kiwi.is_none()) {
+            return Err(refusal.clone());
+        }
         let mut at = self.disk.first.0;
         let mut spans = Vec::new();
-        for ((part, need), len) in self.plan.parts.iter().zip(self.needs).zip(lens) {
-            let tree = self.tree_of(part);
-            if let Some(least) = need.least.filter(|&least| least > len) {
-                return Err(too_small(part, least, len, tree));
+        for (part, len) in self.plan.parts.iter().zip(lens) {
+            if len == 0 {
+                let reason = "a partition without length";
+                return Err(
+                    Refusal::new(RefusalKind::Invalid, spot(part), reason).hint(part.knob.replace("{}", "1"))
+                );
             }
-            at += before(part);
+            at = end(at, before(part), part)?;
             spans.push((at, len));
             at = end(at, len, part)?;
         }
         let needed = self.disk_of(at);
         match self.given() {
-            None => Ok((spans, needed)),
-            Some(len) if at <= self.usable(len) => Ok((spans, len)),
+            None => Ok(Placed { spans, len: needed, too_small }),
+            Some(len) if at <= usable(self.disk, len) => Ok(Placed { spans, len, too_small }),
             Some(len) => Err(self.disk_too_small(len, needed)),
         }
+    }
+
+    /// Each part that is too small for what goes into it; clones are as long as their origin.
+    fn too_small(&self, lens: &[u64]) -> Vec<Refusal> {
+        let parts = self.plan.parts.iter().zip(self.needs).zip(lens).enumerate();
+        let origins = parts.filter(|(_, ((part, _), _))| part.clone_of.is_none());
+        let refuse = |(at, ((part, need), &len)): (usize, ((&Part, &Need), &u64))| {
+            let least = need.least.filter(|&least| least > len)?;
+            let of_disk =
+                |sizes: &&kiwi::Sizes| sizes.parts[at].is_none() || (sizes.root_of_disk && part.is_root());
+            let Some(sizes) = self.kiwi.filter(of_disk) else {
+                return Some(too_small(part, least, len, need.guess, self.tree_of(part)));
+            };
+            let rooms = u64::from(part.clones) + 1;
+            let more = (align_up(least, ALIGN)? - len).saturating_mul(rooms);
+            let disk = sizes.disk.saturating_add(more).saturating_add(self.disk.unpartitioned.0);
+            Some(self.no_room(part, (least, len, rooms), self.given()?, disk))
+        };
+        origins.filter_map(refuse).collect()
     }
 
     /// The length of the disk where it does not follow from the partitions.
@@ -339,11 +395,11 @@ impl Placing<'_> {
         let known = wanted.iter().flatten().chain([&self.disk.first.0]);
         let gaps = self.plan.parts.iter().map(before).sum::<u64>();
         let used = known.fold(gaps, |sum, len| sum.saturating_add(*len));
-        let rest = align_down(self.usable(len).saturating_sub(used) / shares, ALIGN);
+        let rest = align_down(usable(self.disk, len).saturating_sub(used) / shares, ALIGN);
         let sharing = self.plan.parts.iter().zip(self.needs).zip(wanted).filter(|(_, len)| len.is_none());
         for ((part, need), _) in sharing {
             let least = need.least.unwrap_or(0).max(ALIGN);
-            if rest < least {
+            if rest < if self.kiwi.is_some() { ALIGN } else { least } {
                 let needed =
                     self.disk_of(used.saturating_add(least.next_multiple_of(ALIGN).saturating_mul(shares)));
                 return Err(self.no_room(part, (least, rest, shares), len, needed));
@@ -365,23 +421,10 @@ impl Placing<'_> {
         Refusal::new(RefusalKind::TooSmall { needed: Some(needed) }, spot(part), reason).hint(hint)
     }
 
-    /// The byte behind the last that a partition may use, if partitions end at multiples of [`ALIGN`].
-    fn usable(&self, len: u64) -> u64 {
-        let partitioned = len.saturating_sub(self.disk.unpartitioned.0);
-        let sector = self.disk.sector_size.bytes();
-        match self.disk.table {
-            // KIWI converts a GPT, whose end it keeps.
-            Table::Gpt { .. } | Table::Mbr { converted: true, .. } => {
-                align_down(gpt::last_usable(partitioned, sector), ALIGN)
-            }
-            Table::Mbr { .. } | Table::Dasd => align_down(partitioned, ALIGN),
-        }
-    }
-
     /// The length of a disk whose last partition ends at `end`.
     fn disk_of(&self, end: u64) -> u64 {
         // A GPT's second copy takes less than one unit.
-        let tail = if matches!(self.disk.table, Table::Gpt { .. }) { ALIGN } else { 0 };
+        let tail = if ends_as_gpt(self.disk.table) { ALIGN } else { 0 };
         end.saturating_add(tail).saturating_add(self.disk.unpartitioned.0.next_multiple_of(ALIGN))
     }
 
@@ -406,18 +449,33 @@ fn end(at: u64, len: u64, part: &Part) -> Result<u64, Refusal> {
     at.checked_add(len).filter(|&end| end < LONGEST).ok_or_else(|| too_long(part))
 }
 
+/// Whether the end of a disk is kept for the second copy of a GPT. KIWI converts a GPT, whose end it keeps.
+fn ends_as_gpt(table: Table) -> bool {
+    matches!(table, Table::Gpt { .. } | Table::Mbr { converted: true, .. })
+}
+
+/// The byte behind the last that a partition may use, if partitions end at multiples of [`ALIGN`].
+pub(super) fn usable(disk: &DiskPlan, len: u64) -> u64 {
+    let partitioned = len.saturating_sub(disk.unpartitioned.0);
+    match ends_as_gpt(disk.table) {
+        true => align_down(gpt::last_usable(partitioned, disk.sector_size.bytes()), ALIGN),
+        false => align_down(partitioned, ALIGN),
+    }
+}
+
 /// What lies in front of a logical partition: the record that describes it.
-fn before(part: &Part) -> u64 {
+pub(super) fn before(part: &Part) -> u64 {
     let logical = |entry: &Entry| matches!(entry.slot, Slot::Mbr { .. }) && entry.number > PRIMARY;
     if part.entry.as_ref().is_some_and(logical) { ALIGN } else { 0 }
 }
 
-fn too_small(part: &Part, least: u64, len: u64, tree: Option<&Tree>) -> Refusal {
+fn too_small(part: &Part, least: u64, len: u64, guess: bool, tree: Option<&Tree>) -> Refusal {
     let reason = format!(
-        "what goes into {} does not fit: it has {}, and needs {}",
+        "what goes into {} does not fit: it has {}, and needs {}{}",
         part.name(),
         Bytes(len),
-        mib_up(least)
+        mib_up(least),
+        if guess { ", by KIWI's guess" } else { "" }
     );
     let mib = least.div_ceil(MIB);
     let knob = part.knob.replace("{}", &mib.to_string());
@@ -439,15 +497,15 @@ fn largest_in(tree: Option<&Tree>) -> String {
 }
 
 /// A bare file system is all there is.
-fn bare(plan: &Plan, needs: &[Need], trees: &[Option<Tree>]) -> Result<(Vec<Span>, u64), Refusal> {
+fn bare(plan: &Plan, needs: &[Need], trees: &[Option<Tree>]) -> Result<Placed, Refusal> {
     let mut spans = Vec::new();
     for ((part, need), tree) in plan.parts.iter().zip(needs).zip(trees) {
         let len = need.len.or(need.least).unwrap_or(0);
         if let Some(least) = need.least.filter(|&least| least > len) {
-            return Err(too_small(part, least, len, tree.as_ref()));
+            return Err(too_small(part, least, len, need.guess, tree.as_ref()));
         }
         spans.push((0, len));
     }
     let len = spans.iter().map(|(_, len)| *len).max().unwrap_or(0);
-    Ok((spans, len))
+    Ok(Placed { spans, len, too_small: Vec::new() })
 }

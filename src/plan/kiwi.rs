@@ -1,7 +1,8 @@
 //! KIWI's arithmetic of sizes (KIWI NG 11.1.6 `system/size.py`, `storage/setup.py`, `builder/disk.py`): all in MiB, rounded
 //! down wherever KIWI rounds down. It also estimates what cannot be laid yet.
 
-use super::{Part, ROOT};
+use super::fit::{before, usable};
+use super::{DiskPlan, Part, ROOT};
 use crate::model::{KiwiSizes, MIB, Rule, SystemVolume, Volumes, mib};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_fstools::tree::{Kind, NodeId, Tree};
@@ -15,6 +16,8 @@ const LEAST_PARTITION: u64 = 10;
 const DIRECTORY: u64 = 4096;
 /// Bytes that KIWI counts for a file's inode, twice.
 const INODE: u64 = 256;
+/// Roles of what KIWI counts when it divides a disk.
+const COUNTED: [&str; 7] = [ROOT, "readonly", "swap", "efi_csm", "boot", super::ESP, "prep"];
 /// What is not counted: mount points of the kernel.
 const DEVICES: [&str; 3] = ["proc", "sys", "dev"];
 
@@ -89,6 +92,8 @@ pub(super) struct Sizes {
     pub(super) disk: u64,
     /// What it would be without `size`, in MiB.
     pub(super) calculated: u64,
+    /// Whether the root is as long as the disk allows.
+    pub(super) root_of_disk: bool,
     /// Of each part in bytes; `None`: the rest of the disk.
     pub(super) parts: Vec<Option<u64>>,
 }
@@ -96,10 +101,11 @@ pub(super) struct Sizes {
 /// Refused: partitions and volumes that are too small for what they hold, by KIWI's own guess.
 pub(super) fn sizes(
     sizes: &KiwiSizes,
+    plan: &DiskPlan,
     parts: &[Part],
-    volumes: Option<&Volumes>,
     tree: &Tree,
 ) -> Result<Sizes, Refusal> {
+    let volumes = plan.volumes.as_ref();
     let is_lvm = volumes.is_some_and(Volumes::is_lvm);
     let whole = weigh(tree, "", &[]).unwrap_or_default();
     let readonly = parts.iter().find(|part| part.role == "readonly");
@@ -127,7 +133,16 @@ pub(super) fn sizes(
     let used = ["swap", "efi_csm", "boot", super::ESP, "prep"].map(fixed).iter().sum::<u64>()
         + packed.unwrap_or(0) * (readonly_clones + 1);
     let clones = if readonly.is_some() { 0 } else { u64::from(root_clones) };
-    let root = root_mib(sizes, disk, used, clones);
+    let rooms = clones + 1;
+    let mut root = root_mib(sizes, disk, used, rooms);
+    // KIWI does not see these when it divides a disk, and then fails at the table.
+    let unseen = uncounted(sizes, parts);
+    let others = mib(used + unseen + if sizes.spare_last { sizes.spare } else { 0 }).0;
+    let taken = others + plan.first.0 + parts.iter().map(before).sum::<u64>();
+    let all = mib(root.unwrap_or(0) * rooms).0;
+    if root_of_disk(sizes, clones) && taken + all > usable(plan, mib(disk).0 + plan.unpartitioned.0) {
+        root = root_mib(sizes, disk, used + unseen, rooms);
+    }
     let length = |part: &Part| match base(part) {
         "readonly" => packed,
         ROOT => root,
@@ -135,7 +150,7 @@ pub(super) fn sizes(
         _ => Some(exact(part)),
     };
     let parts = parts.iter().map(|part| length(part).map(|size| size.saturating_mul(MIB))).collect();
-    Ok(Sizes { disk: disk.saturating_mul(MIB), calculated, parts })
+    Ok(Sizes { disk: disk.saturating_mul(MIB), calculated, root_of_disk: root_of_disk(sizes, clones), parts })
 }
 
 /// The role of a part or of its origin.
@@ -148,22 +163,36 @@ fn exact(part: &Part) -> u64 {
 }
 
 /// The root or each of its clones; `None`: what is left.
-fn root_mib(sizes: &KiwiSizes, disk: u64, used: u64, clones: u64) -> Option<u64> {
+fn root_mib(sizes: &KiwiSizes, disk: u64, used: u64, rooms: u64) -> Option<u64> {
     let left = disk.saturating_sub(used).saturating_sub(LEAST_PARTITION);
     if sizes.spare > 0 && sizes.spare_last {
-        return Some(left.saturating_sub(sizes.spare) / (clones + 1));
+        return Some(left.saturating_sub(sizes.spare) / rooms);
     }
     if sizes.system > 0 && (!sizes.resize || sizes.spare_last) {
         return Some(sizes.system);
     }
-    (clones > 0).then(|| left / (clones + 1))
+    (rooms > 1).then(|| left / rooms)
+}
+
+/// Whether [`root_mib`] is a part of the disk.
+fn root_of_disk(sizes: &KiwiSizes, clones: u64) -> bool {
+    let spare = sizes.spare > 0 && sizes.spare_last;
+    let system = sizes.system > 0 && (!sizes.resize || sizes.spare_last);
+    spare || (clones > 0 && !system)
+}
+
+/// Partitions of the description with their clones, and a spare one that is not the last, in MiB.
+fn uncounted(sizes: &KiwiSizes, parts: &[Part]) -> u64 {
+    let spare = |part: &&Part| base(part) != "spare" || !sizes.spare_last;
+    parts.iter().filter(|part| !COUNTED.contains(&base(part))).filter(spare).map(exact).sum()
 }
 
 /// Partitions of the description: what they have more than they hold.
 fn described(parts: &[Part], tree: &Tree) -> Result<u64, Refusal> {
-    let known = [ROOT, "readonly", "swap", "efi_csm", "boot", super::ESP, "prep", "spare"];
     let mut sum = 0;
-    for part in parts.iter().filter(|part| part.clone_of.is_none() && !known.contains(&part.role.as_str())) {
+    for part in parts.iter().filter(|part| {
+        part.clone_of.is_none() && !COUNTED.contains(&part.role.as_str()) && part.role != "spare"
+    }) {
         let Some(filesystem) = &part.filesystem else { continue };
         let Some(mountpoint) = &filesystem.mountpoint else { continue };
         let name = filesystem.mkfs.name.as_str();

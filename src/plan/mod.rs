@@ -11,7 +11,7 @@ mod split;
 mod volumes;
 
 pub(crate) use fit::within;
-pub use fit::{Fit, Place, Usage, fit};
+pub use fit::{Fit, Place, Usage, draft, fit};
 
 use crate::model::{
     Arch, Bytes, Disk, DiskSize, Image, ImageSource, KiwiSizes, Layer, Loader, MIB, Mkfs, Naming, Rule,
@@ -164,12 +164,12 @@ pub enum VolumePlan {
         size_mib: Option<u64>,
         /// `size:N` or `freespace:N`, in MiB.
         requested: Option<String>,
-        /// Its file system.
-        filesystem: String,
+        /// Its file system; `None`: it is left as it is.
+        filesystem: Option<String>,
         /// Its label.
         label: Option<String>,
-        /// Where it is mounted; `swap` for swap.
-        mountpoint: String,
+        /// Where it is mounted, `swap` for swap; `None`: another volume is mounted there.
+        mountpoint: Option<String>,
         /// `quota=N`, `no-copy-on-write`, `enable-for-filesystem-check`.
         attributes: Vec<String>,
         /// Whether it is the root.

@@ -4,15 +4,17 @@
 use super::{FstabEntry, Part, ROOT, VolumePlan, device, kiwi};
 use crate::model::{Disk, Naming, SystemVolume, VolumeManager, Volumes};
 use diskwright_fstools::tree::Tree;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Id of the first subvolume (btrfs: `BTRFS_FIRST_FREE_OBJECTID`).
 const FIRST_SUBVOLUME: u64 = 256;
 
 /// Volumes in the order in which they are made: by depth of their paths, then by name; what takes the rest last.
 pub(super) fn ordered(volumes: &[SystemVolume]) -> Vec<&SystemVolume> {
-    let mut all: Vec<&SystemVolume> = volumes.iter().filter(|one| !one.fullsize).collect();
-    all.sort_by_key(|one| (one.realpath.matches('/').count(), one.realpath.clone()));
-    all.dedup_by(|later, earlier| later.realpath == earlier.realpath);
+    // Of two at one path the last counts.
+    let paths = volumes.iter().filter(|one| !one.fullsize).map(|one| (one.realpath.as_str(), one));
+    let mut all: Vec<&SystemVolume> = paths.collect::<BTreeMap<_, _>>().into_values().collect();
+    all.sort_by_key(|one| one.realpath.matches('/').count());
     all.extend(volumes.iter().rfind(|one| one.fullsize));
     all
 }
@@ -22,7 +24,7 @@ pub(super) fn fstab(disk: &Disk, volumes: &Volumes, parts: &[Part]) -> Vec<Fstab
     match &volumes.manager {
         VolumeManager::Lvm { group, format, options } => {
             let entry = |volume: &SystemVolume| {
-                let is_swap = volume.label.as_deref() == Some("SWAP");
+                let is_swap = is_swap(volume);
                 let mountpoint = match is_swap {
                     true => "swap".to_owned(),
                     false => absolute(&volume.realpath),
@@ -36,7 +38,8 @@ pub(super) fn fstab(disk: &Disk, volumes: &Volumes, parts: &[Part]) -> Vec<Fstab
                     mountpoint,
                 }
             };
-            ordered(&volumes.volumes).into_iter().map(entry).collect()
+            let mounted = |volume: &&SystemVolume| !is_blank(volume);
+            ordered(&volumes.volumes).into_iter().filter(mounted).map(entry).collect()
         }
         VolumeManager::Btrfs { options, .. } => {
             let Some(root) = parts.iter().find(|part| part.role == ROOT) else { return Vec::new() };
@@ -53,6 +56,19 @@ pub(super) fn fstab(disk: &Disk, volumes: &Volumes, parts: &[Part]) -> Vec<Fstab
             mounted_subvolumes(volumes).into_iter().map(entry).collect()
         }
     }
+}
+
+/// The label that KIWI knows swap by.
+const SWAP_LABEL: &str = "SWAP";
+
+/// Swap of `oem-swap`.
+fn is_swap(volume: &SystemVolume) -> bool {
+    volume.label.as_deref() == Some(SWAP_LABEL) && volume.realpath == "swap"
+}
+
+/// KIWI makes no file system in a volume that it takes for swap.
+fn is_blank(volume: &SystemVolume) -> bool {
+    volume.label.as_deref() == Some(SWAP_LABEL) && !is_swap(volume)
 }
 
 fn absolute(path: &str) -> String {
@@ -83,21 +99,29 @@ fn normal(path: &str) -> String {
 pub(super) fn planned(volumes: &Volumes, root_label: Option<&str>, tree: Option<&Tree>) -> Vec<VolumePlan> {
     match &volumes.manager {
         VolumeManager::Lvm { format, .. } => {
+            let mut taken = BTreeSet::new();
             let plan = |volume: &SystemVolume| {
-                let is_swap = volume.label.as_deref() == Some("SWAP");
+                let is_swap = is_swap(volume);
                 let size = tree
                     .filter(|_| !volume.fullsize)
                     .map(|tree| kiwi::volume_mib(volume, volumes, &format.name, tree));
+                let mountpoint = if is_swap { "swap".to_owned() } else { absolute(&volume.realpath) };
                 VolumePlan::Lvm {
                     name: volume.name.clone(),
                     size_mib: size,
                     requested: volume.size.clone(),
-                    filesystem: if is_swap { "swap".to_owned() } else { format.name.clone() },
+                    filesystem: match is_blank(volume) {
+                        true => None,
+                        false if is_swap => Some("swap".to_owned()),
+                        false => Some(format.name.clone()),
+                    },
                     label: match &volume.label {
+                        _ if is_blank(volume) => None,
                         None if volume.is_root_volume => root_label.map(str::to_owned),
                         label => label.clone(),
                     },
-                    mountpoint: if is_swap { "swap".to_owned() } else { absolute(&volume.realpath) },
+                    mountpoint: Some(mountpoint)
+                        .filter(|path| !is_blank(volume) && taken.insert(path.clone())),
                     attributes: volume.attributes.clone(),
                     root: volume.is_root_volume,
                 }

@@ -1,11 +1,13 @@
 //! Plans and fits as JSON, in sectors and under the names that people who compare partition tables use.
 
 use crate::boot::BootEntry;
+use crate::compose::unwritten;
 use crate::model::{Arch, Layer, MIB, Table, VolumeManager};
 use crate::plan::{
     BootPlan, DiskPlan, Entry, File, Fit, FstabEntry, OutputPlan, Part, Place, Plan, Profile, Slot, Usage,
     VolumePlan,
 };
+use diskwright_formats::fault::Refusal;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -76,6 +78,23 @@ pub struct LayoutReport<'a> {
     pub left_out: &'a [String],
     /// Paths of the tree in whose place a generated file was put.
     pub replaced: &'a [String],
+    /// What keeps it from being made.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// What keeps a plan from being made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Obstacle {
+    /// Which object, and why.
+    pub reason: String,
+    /// What would help.
+    pub hint: Option<String>,
+}
+
+impl From<&Refusal> for Obstacle {
+    fn from(refusal: &Refusal) -> Obstacle {
+        Obstacle { reason: refusal.to_string(), hint: refusal.hint.clone() }
+    }
 }
 
 /// A partition.
@@ -164,6 +183,7 @@ impl<'a> LayoutReport<'a> {
             boot_entries: &fit.entries,
             left_out: &fit.left_out,
             replaced: &fit.replaced,
+            obstacles: unwritten(plan).iter().chain(&fit.obstacles).map(Obstacle::from).collect(),
             ..report(plan)
         }
     }
@@ -217,6 +237,7 @@ fn report(plan: &Plan) -> LayoutReport<'_> {
         excludes: &plan.excludes,
         left_out: &[],
         replaced: &[],
+        obstacles: unwritten(plan).iter().map(Obstacle::from).collect(),
     }
 }
 
@@ -226,13 +247,16 @@ fn partition<'a>(plan: &'a Plan, part: &'a Part, place: Option<&Place>) -> Parti
     let volumes = disk.and_then(|disk| disk.volumes.as_ref());
     let is_lvm = volumes.is_some_and(|volumes| volumes.is_lvm()) && part.is_root();
     let filesystem = part.filesystem.as_ref().filter(|_| !is_lvm);
-    let layers = part.layers.iter().copied().map(Layer::name);
+    // A hash tree lies behind the file system that it is of, and nothing between the two.
+    let layers = part.layers.iter().filter(|layer| **layer != Layer::Verity).copied().map(Layer::name);
     let slot = part.entry.as_ref().map(|entry| &entry.slot);
     let (type_guid, partuuid, mbr_type, active) = match slot {
         Some(Slot::Gpt { type_guid, guid, hybrid }) => (Some(*type_guid), Some(*guid), *hybrid, false),
         Some(Slot::Mbr { mbr_type, active }) => (None, None, Some(*mbr_type), *active),
         Some(Slot::Dasd) | None => (None, None, None, false),
     };
+    // fdasd decides where partitions lie.
+    let place = place.filter(|_| slot != Some(&Slot::Dasd));
     let is_swap = filesystem.is_some_and(|one| one.mkfs.name == "swap");
     let mountpoint = filesystem.and_then(|one| one.mountpoint.as_deref());
     PartitionReport {

@@ -3,7 +3,7 @@
 //!
 //! | KIWI's check | here |
 //! |---|---|
-//! | check_include_references_unresolvable, check_image_version_provided, check_image_type_unique | said when the description is read or selected |
+//! | check_include_references_unresolvable | said when the description is read |
 //! | check_consistent_kernel_in_boot_and_system_image | custom initrds are not made |
 //! | check_container_tool_chain_installed, check_mediacheck_installed, check_checkmedia_used_with_msdos_table, check_luksformat_options_valid, check_dracut_module_versions_compatible_to_kiwi | about programs of the host, which are not used |
 //! | check_target_directory_not_in_shared_cache, check_target_dir_on_unsupported_filesystem | about mounts in the target directory, which there are none of |
@@ -12,6 +12,7 @@
 use super::Selection;
 use crate::describe::{Diagnostic, Span};
 use crate::model::{Item, Phase};
+use std::collections::BTreeSet;
 
 /// When a check counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub const CHECKS: &[Check] = &[
     }),
     check("check_efi_fat_image_has_correct_size", Weight::Error, fat_image),
     check("check_image_include_repos_publicly_resolvable", Weight::Preparation, public_repositories),
+    check("check_image_type_unique", Weight::Error, unique_types),
+    check("check_image_version_provided", Weight::Error, version),
     check("check_initrd_selection_required", Weight::Error, initrd_selection),
     check("check_partuuid_persistency_type_used_with_mbr", Weight::Error, partuuid),
     check("check_repositories_configured", Weight::Preparation, repositories),
@@ -151,6 +154,23 @@ fn appx_names(selection: &Selection<'_>) -> Option<Found> {
     } else {
         found(&id.span, format!("an application id has only letters and digits: {}", id.value.1), "")
     }
+}
+
+/// Of two types with one name KIWI takes the first.
+fn unique_types(selection: &Selection<'_>) -> Option<Found> {
+    let mut images = BTreeSet::new();
+    let mut types = selection.preferences.iter().flat_map(|one| &one.types);
+    let second = types.find(|one| !images.insert(one.image.as_str()))?;
+    let message = format!("a second type with image=\"{}\" in what is selected", second.image);
+    found(&second.span, message, "select one of them with profiles")
+}
+
+fn version(selection: &Selection<'_>) -> Option<Found> {
+    if selection.preferences.iter().any(|one| one.version.is_some()) {
+        return None;
+    }
+    let message = "no version in the preferences that are selected";
+    found(&selection.model.span, message, "<version>1.0.0</version>")
 }
 
 fn initrd_selection(selection: &Selection<'_>) -> Option<Found> {

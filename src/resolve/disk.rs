@@ -31,6 +31,8 @@ const BOOT_MIB: u64 = 300;
 pub const ESP_MOUNT: &str = "/boot/efi";
 /// What to write when the root or the whole disk is too small.
 pub(super) const DISK_KNOB: &str = "<size unit=\"M\">{}</size> or --size {}M";
+/// What to write when a root of its own size is too small.
+const SYSTEM_KNOB: &str = "<oem-systemsize>{}</oem-systemsize>";
 /// What to write when the EFI system partition is too small.
 pub(super) const ESP_KNOB: &str = "efipartsize=\"{}\" or --esp-size {}M";
 
@@ -83,6 +85,7 @@ pub(super) fn disk_target(
         volumes: setting.volumes,
         loader: if choice.no_boot { Loader::Custom } else { loader },
         naming: disk.naming,
+        readonly_root: disk.btrfs_snapper && disk.btrfs_readonly,
         command_line: one_line("--cmdline", command_line)?,
         formats: formats(choice, disk.format.clone())?,
         kiwi_files: true,
@@ -343,11 +346,13 @@ impl Setting<'_> {
             "overlayroot_readonly_partsize=\"{}\"",
         );
         let (layers, on_root) = self.layers();
+        // What is writable cannot be verified.
+        let verity = [Layer::Verity].into_iter().filter(|_| self.disk.verity).collect();
         Ok(Some(Partition {
             clones: self.disk.root_clones,
             type_guid: self.disk.discoverable.then(|| self.choice.arch.root_guid()),
             size: overlay.mib.map_or(Rule::Times(100), |size| Rule::Exact(mib(size))),
-            layers: if on_root { Vec::new() } else { layers },
+            layers: if on_root { verity } else { layers },
             contents: Contents::Packed(mkfs(
                 "overlayroot_readonly_filesystem",
                 &overlay.filesystem,
@@ -360,14 +365,14 @@ impl Setting<'_> {
     /// What lies between the root's partition and its file system, and whether the root is where it lies.
     fn layers(&self) -> (Vec<Layer>, bool) {
         let DiskType { raid, integrity, luks, verity, .. } = self.disk;
+        let on_root = self.disk.overlay.as_ref().is_none_or(|overlay| overlay.write);
         let layer = |wanted: bool, layer: Layer| wanted.then_some(layer);
         let layers = [
             *raid,
             layer(*integrity, Layer::Integrity),
             layer(*luks, Layer::Luks),
-            layer(*verity, Layer::Verity),
+            layer(*verity && (self.disk.overlay.is_none() || !on_root), Layer::Verity),
         ];
-        let on_root = self.disk.overlay.as_ref().is_none_or(|overlay| overlay.write);
         (layers.into_iter().flatten().collect(), on_root)
     }
 
@@ -393,7 +398,7 @@ impl Setting<'_> {
             number: disk.root_number,
             clones: if disk.overlay.is_some() { 0 } else { disk.root_clones },
             size,
-            knob: DISK_KNOB.to_owned(),
+            knob: if disk.counts_system() { SYSTEM_KNOB } else { DISK_KNOB }.to_owned(),
             layers,
             contents: Contents::Mounted {
                 format: mkfs("--fs", self.filesystem, made)?,
@@ -431,7 +436,6 @@ fn volumes(selection: &Selection<'_>, disk: &DiskType, filesystem: &str) -> Opti
             VolumeManager::Btrfs {
                 toplevel: disk.btrfs_toplevel.then_some(named),
                 snapper: disk.btrfs_toplevel && disk.btrfs_snapper,
-                readonly: disk.btrfs_snapper && disk.btrfs_readonly,
                 default: disk.btrfs_default,
                 options: options(given.as_deref()),
             }
@@ -442,8 +446,7 @@ fn volumes(selection: &Selection<'_>, disk: &DiskType, filesystem: &str) -> Opti
 
 /// The size of the disk and of its root: `--size`, else the description's.
 fn sizes(disk: &DiskType, choice: &Choice) -> (DiskSize, Rule) {
-    let counts = !disk.resize || disk.spare_last;
-    let system = disk.system_mib.filter(|_| counts).map(|size| Rule::Exact(mib(size)));
+    let system = disk.system_mib.filter(|_| disk.counts_system()).map(|size| Rule::Exact(mib(size)));
     match (choice.size, disk.size) {
         (Some(Size::Exact(bytes)), _) => (DiskSize::Exact(bytes), system.unwrap_or(Rule::Rest)),
         (Some(size), _) => (DiskSize::Computed { extra: Bytes(0) }, size.into()),

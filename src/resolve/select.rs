@@ -7,7 +7,7 @@ use crate::model::{
     Item, Model, PackageItem, Packages, Phase, Preferences, Profile, Repository, Said, Scope, SystemVolume,
     Type, User,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A selected part of a description.
 #[derive(Clone, Debug)]
@@ -98,14 +98,6 @@ fn kind<'a>(
     problems: &mut Vec<Diagnostic>,
 ) -> Result<Option<&'a Type>, ResolveError> {
     let types: Vec<&Type> = applying.iter().flat_map(|one| &one.types).collect();
-    let mut images = BTreeSet::new();
-    for one in &types {
-        if !images.insert(one.image.as_str()) {
-            let message = format!("a second type with image=\"{}\" in what is selected", one.image);
-            let hint = "select one of them with profiles";
-            problems.push(one.span.error("duplicate", message).hint(hint));
-        }
-    }
     if let Some(asked) = &choice.image_type {
         // KIWI renamed `vmx` to `oem`, and still takes the old name here.
         let asked = if asked == "vmx" { "oem" } else { asked };

@@ -299,7 +299,7 @@ fn format(reader: &mut Reader, node: &Element) -> Option<Format> {
     let options: Vec<String> = options.filter(|option| !option.is_empty()).map(str::to_owned).collect();
     let Some(attribute) = node.attribute_node("format") else {
         if let Some(unused) = node.attribute_node("formatoptions") {
-            reader.error("bad-value", unused.span.clone(), "formatoptions without a format");
+            reader.warning("no-effect", &unused.span, "formatoptions without a format".to_owned(), "");
         }
         return None;
     };
