@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 use diskwright_formats::layout::{
     Bytes, ContentId, Extent, Fill, Key, Layout, LayoutError, Made, Memory, Patch, ReadAt, Reader, Source,
-    What,
+    What, differences,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -359,6 +359,41 @@ proptest! {
         let mut plain = Layout::empty(base.len() + 7);
         plain.splice(7, &base, "inner").unwrap();
         prop_assert_eq!(outer, plain.patched(&shifted).unwrap());
+    }
+
+    #[test]
+    fn what_differs_is_what_bytes_say(
+        runs in runs(),
+        others in runs(),
+        cuts in vec(any::<u64>(), 0..4),
+        wanted in vec((any::<u64>(), some_bytes()), 0..4),
+        alike in any::<bool>(),
+    ) {
+        let one = layout(&runs);
+        // Much the same from other pieces with a few bytes changed, or something else altogether.
+        let other = match alike {
+            false => layout(&others),
+            true => wanted.into_iter().fold(shattered(&one, &cuts), |layout, (at, new)| {
+                let start = at % (layout.len() + 1);
+                let patch = Patch { start, bytes: new.into(), what: What::new(&"patch") };
+                layout.patched(&[patch]).unwrap_or(layout)
+            }),
+        };
+        let found = differences(&one, &other);
+        prop_assert!(found.iter().all(|run| !run.is_empty()) && found.is_sorted_by(|a, b| a.end < b.start));
+        prop_assert_eq!(&found, &differences(&other, &one));
+        let marks = marked(one.len().max(other.len()), found.into_iter());
+        let (a, b) = (whole(&one), whole(&other));
+        let content = |layout: &Layout, at: u64| layout.extents_in(at..at + 1).next().and_then(|extent| match extent.source {
+            Source::Content(id, offset) => Some((id, offset)),
+            _ => None,
+        });
+        for (at, marked) in (0..).zip(marks) {
+            let differs = a.get(at) != b.get(at);
+            // Contents are not read: what comes from another place counts as other bytes.
+            let apart = content(&one, at as u64) != content(&other, at as u64);
+            prop_assert_eq!(marked, differs || apart, "byte {}", at);
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! extents. Splicing, cutting and mapping through a container cost O(pieces) and copy no extent.
 
 mod contents;
+mod differences;
 mod extents;
 mod normal;
 mod patch;
@@ -23,6 +24,7 @@ mod read;
 mod source;
 
 pub use contents::{Content, ContentError, Contents, Memory, OneFile};
+pub use differences::differences;
 pub use extents::Extents;
 pub use normal::{Normal, NormalExtent};
 pub use patch::Patch;
