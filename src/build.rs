@@ -3,7 +3,7 @@
 use crate::compose::{Composed, compose, unwritten};
 use crate::emit::{self, Calls, EmitError, Progress, Written};
 use crate::model::Image;
-use crate::plan::{Fit, draft, fit, plan};
+use crate::plan::{CLONES, Fit, draft, fit, plan};
 use crate::report::LayoutReport;
 use crate::survey::Survey;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
@@ -62,7 +62,7 @@ fn layout<S: Serializer>(fit: &Fit, serializer: S) -> Result<S::Ok, S::Error> {
 pub struct OutputReport {
     /// Its path.
     pub path: PathBuf,
-    /// Row of the disk registry; `None`: a bare file system.
+    /// Row of the disk registry, `clones.json`; `None`: a bare file system.
     pub format: Option<String>,
     /// Length in bytes.
     pub len: u64,
@@ -160,10 +160,12 @@ pub fn run(
 }
 
 fn outputs(request: &Request<'_>, composed: Vec<Composed>) -> Vec<emit::Output> {
-    let single = composed.len() == 1;
-    let name = |planned: String| request.file.clone().filter(|_| single).unwrap_or(planned);
+    let is_image = |one: &Composed| one.format.as_deref() != Some(CLONES);
+    let single = composed.iter().filter(|one| is_image(one)).count() == 1;
+    let given = request.file.as_ref().filter(|_| single);
     let output = |one: Composed| {
-        let path = request.directory.join(name(one.file));
+        let name = given.filter(|_| is_image(&one)).unwrap_or(&one.file);
+        let path = request.directory.join(name);
         emit::Output { layout: one.layout, path }
     };
     composed.into_iter().map(output).collect()

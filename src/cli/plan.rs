@@ -207,8 +207,8 @@ fn tail(text: &mut String, plan: &Plan) {
     for file in &plan.files {
         let _ = writeln!(text, "generated: {}", file.path);
     }
-    for output in &plan.outputs {
-        let _ = writeln!(text, "output: {}", output.file);
+    for file in plan.outputs.iter().map(|output| &output.file).chain(&plan.clones_file) {
+        let _ = writeln!(text, "output: {file}");
     }
 }
 

@@ -6,10 +6,12 @@
 //! ```
 
 use crate::model::{Loader, Table};
-use crate::plan::{DiskPlan, Entry, Fit, Place, Plan, Slot, Usage, fs_identity, within};
+use crate::plan::{
+    CLONES, DiskPlan, Entry, Fit, Place, Plan, Run, Slot, Usage, clones_text, fs_identity, told, within,
+};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::identity::Identity;
-use diskwright_formats::layout::Layout;
+use diskwright_formats::layout::{Extent, Layout, What, differences};
 use diskwright_formats::registry::find_disk;
 use diskwright_formats::table::{gpt, mbr};
 use diskwright_fstools::registry::{Geometry, Laid};
@@ -22,13 +24,14 @@ const BARE_SECTOR: u32 = 512;
 pub struct Composed {
     /// Its name.
     pub file: String,
-    /// Row of the disk registry; `None`: a bare file system.
+    /// Row of the disk registry, or [`CLONES`]; `None`: a bare file system.
     pub format: Option<String>,
     /// Its bytes.
     pub layout: Layout,
 }
 
-/// Lays everything: file systems, table, containers. All outputs share one disk. Fills in how full each file system is.
+/// Lays everything: file systems, table, containers, and beside them what tells clones from their origins. All outputs
+/// share one disk. Fills in how full each file system is, and where clones differ.
 /// `identity` is the one that the plan was made with.
 pub fn compose(fit: &mut Fit, identity: &Identity) -> Result<Vec<Composed>, Refusal> {
     if let Some(refusal) = unwritten(&fit.plan).or_else(|| fit.obstacles.first().cloned()) {
@@ -42,6 +45,10 @@ pub fn compose(fit: &mut Fit, identity: &Identity) -> Result<Vec<Composed>, Refu
         fit.places[at].usage = usage;
         layouts.push(layout);
     }
+    for at in 0..fit.clones.len() {
+        fit.clones[at].differs = Some(differs(fit, at, &layouts));
+    }
+    let beside = clones_file(fit);
     let layout = match &disk {
         Some(disk) => lay_disk(fit, disk, layouts, identity)?,
         None => layouts.pop().unwrap_or_default(),
@@ -60,7 +67,26 @@ pub fn compose(fit: &mut Fit, identity: &Identity) -> Result<Vec<Composed>, Refu
         };
         Ok(Composed { file: output.file.clone(), format: output.format.clone(), layout })
     });
-    outputs.collect()
+    outputs.chain(beside.map(Ok)).collect()
+}
+
+/// Where a clone and its origin hold other bytes.
+fn differs(fit: &Fit, at: usize, layouts: &[Layout]) -> Vec<Run> {
+    let pair = &fit.clones[at];
+    let layout = |role: &str| {
+        let at = fit.places.iter().position(|place| place.part.role == role);
+        at.and_then(|at| layouts.get(at)).cloned().unwrap_or_default()
+    };
+    told(&differences(&layout(&pair.origin.role), &layout(&pair.clone.role)))
+}
+
+fn clones_file(fit: &Fit) -> Option<Composed> {
+    let (file, disk) = fit.plan.clones_file.clone().zip(fit.plan.disk.as_ref())?;
+    let text = clones_text(disk, &fit.clones).into_bytes();
+    let (len, what) = (text.len() as u64, What::new(&"clones"));
+    let layout = Layout::new(len, vec![Extent::of_bytes(0, text, what)], vec![]);
+    let layout = layout.expect("one extent from end to end");
+    Some(Composed { file, format: Some(CLONES.to_owned()), layout })
 }
 
 /// What of a plan cannot be written yet.
@@ -91,17 +117,18 @@ pub fn unwritten(plan: &Plan) -> Option<Refusal> {
     }
 }
 
-/// A part. A clone is what its origin holds, laid again under ids of its own.
+/// A part. A clone is what its origin holds, laid again under ids of its own; a FAT keeps the place of its origin, as it
+/// would if it were copied.
 fn lay_place(
     fit: &Fit,
     at: usize,
     sector: u32,
     identity: &Identity,
 ) -> Result<(Layout, Option<Usage>), Refusal> {
-    let Place { part, start, len, .. } = &fit.places[at];
+    let Place { part, len, .. } = &fit.places[at];
     let origin = part.clone_of.as_deref();
     let source = origin.and_then(|role| fit.places.iter().find(|one| one.part.role == role));
-    let tree = source.unwrap_or(&fit.places[at]).tree.as_ref();
+    let Place { tree, start, .. } = source.unwrap_or(&fit.places[at]);
     let (Some(filesystem), Some(tree)) = (&part.filesystem, tree) else {
         return Ok((Layout::empty(*len), None));
     };

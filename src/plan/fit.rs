@@ -1,5 +1,6 @@
 //! Plan and tree to numbers.
 
+use super::clones::{Pair, pairs};
 use super::split::{exclude, split};
 use super::{DiskPlan, ESP, Entry, FilesystemPlan, Part, Plan, ROOT, Slot, VolumePlan, kiwi, volumes};
 use crate::boot::{BootEntry, EspFiles, esp_files, put_folded};
@@ -41,6 +42,8 @@ pub struct Fit {
     pub replaced: Vec<String>,
     /// What the root is divided into.
     pub volumes: Vec<VolumePlan>,
+    /// What tells clones from their origins.
+    pub clones: Vec<Pair>,
     /// In KIWI's arithmetic: what the disk would have without `size`, in MiB.
     pub calculated_mib: Option<u64>,
     /// Of [`draft`]: what keeps it from being made.
@@ -126,11 +129,14 @@ pub fn draft(plan: &Plan, mut tree: Tree) -> Result<Fit, Refusal> {
         plan.parts.iter().zip(spans).zip(needs).zip(trees).map(|(((part, (start, len)), need), tree)| {
             Place { part: part.clone(), start, len, least: need.least, usage: None, tree }
         });
+    let places: Vec<Place> = places.collect();
+    let clones = plan.disk.as_ref().map(|disk| pairs(disk, &places)).unwrap_or_default();
     let calculated_mib = kiwi.map(|sizes| sizes.calculated);
     Ok(Fit {
         plan: plan.clone(),
         len,
-        places: places.collect(),
+        places,
+        clones,
         entries,
         left_out,
         replaced,

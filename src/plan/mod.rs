@@ -3,6 +3,7 @@
 //! A plan is intentions: order, numbers, names, ids, the command line, generated files, rules for sizes. It needs no tree.
 //! A fit is numbers: every start and length, and the trees that go into each file system. Only a fit can be laid.
 
+mod clones;
 mod entries;
 mod files;
 mod fit;
@@ -10,6 +11,8 @@ mod kiwi;
 mod split;
 mod volumes;
 
+pub use clones::{Ids, Pair, Run, Side};
+pub(crate) use clones::{text as clones_text, told};
 pub(crate) use fit::within;
 pub use fit::{Fit, Place, Usage, draft, fit};
 
@@ -33,6 +36,8 @@ pub const SCHEMA: u32 = 2;
 pub const ROOT: &str = "root";
 /// Role of the EFI system partition.
 pub const ESP: &str = "efi";
+/// Ending of the file that tells clones from their origins.
+pub const CLONES: &str = "clones.json";
 /// File systems without an id of their own.
 const NAMELESS: [&str; 1] = ["squashfs"];
 
@@ -51,6 +56,8 @@ pub struct Plan {
     pub epoch: i64,
     /// Files that come out.
     pub outputs: Vec<OutputPlan>,
+    /// The file that tells clones from their origins, where there are any.
+    pub clones_file: Option<String>,
     /// Partition table and partitions; `None` for a bare file system.
     pub disk: Option<DiskPlan>,
     /// File systems (in partitions or bare) in the order of the disk.
@@ -398,6 +405,7 @@ pub fn plan(image: &Image, identity: &Identity) -> Result<Plan, Refusal> {
         arch: image.arch,
         epoch: identity.epoch(),
         outputs: Vec::new(),
+        clones_file: None,
         disk: None,
         parts: Vec::new(),
         boot: None,
@@ -458,6 +466,7 @@ fn disk(image: &Image, disk: &Disk, plan: Plan, identity: &Identity) -> Result<P
     let boot = BootPlan { loader: disk.loader, title: image.title.clone(), token: token(&image.name) };
     Ok(Plan {
         outputs: outputs.collect(),
+        clones_file: parts.iter().any(|part| part.clone_of.is_some()).then(|| file_name(image, CLONES)),
         disk: Some(DiskPlan {
             table: disk.table,
             sector_size: disk.sector_size,

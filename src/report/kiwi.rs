@@ -11,6 +11,7 @@
 //!
 //! What a bundle needs and only the pickle has (name, version, profiles, type) lies beside it in [`FACTS_FILE`].
 
+use crate::plan::CLONES;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -84,12 +85,15 @@ struct Tags {
 
 /// What becomes of a disk or file system image in a bundle.
 ///
-/// `format` is a row of the disk registry, `None` for a bare file system; `formats` are all that were made. A raw disk is
+/// `format` is a row of the disk registry or [`CLONES`], `None` for a bare file system; `formats` are all that were made. A raw disk is
 /// bundled only where it is the only one; what is compressed by default is KIWI's choice of each format.
 pub fn image_key(format: Option<&str>, formats: &[&str]) -> (String, bool, bool) {
     match format {
         None => ("filesystem_image".to_owned(), true, true),
-        Some("raw") => ("disk_image".to_owned(), formats.len() == 1, true),
+        Some(CLONES) => ("image_clones".to_owned(), true, false),
+        Some("raw") => {
+            ("disk_image".to_owned(), formats.iter().all(|format| ["raw", CLONES].contains(format)), true)
+        }
         Some(format) => {
             let compress = matches!(format, "vhd" | "vhdx" | "vdi" | "vhd-fixed");
             let others = formats.iter().filter(|other| **other != "raw").position(|other| *other == format);
@@ -244,7 +248,7 @@ fn extension(name: &str) -> String {
     let within = |part: &str| name.contains(part);
     if within(".oci.tar.") || within(".docker.tar.") || within(".vagrant.") {
         last(3)
-    } else if within(".oci.tar") || within(".docker.tar") || within(".tar.") {
+    } else if within(".clones.json") || within(".oci.tar") || within(".docker.tar") || within(".tar.") {
         last(2)
     } else {
         last(1)
@@ -275,7 +279,8 @@ const ARCHES: [&str; 14] = [
 ];
 
 /// Endings of KIWI's results, those that end like another one first.
-const ENDINGS: [&str; 33] = [
+const ENDINGS: [&str; 34] = [
+    ".clones.json",
     ".packages",
     ".changes",
     ".verified",
@@ -354,6 +359,7 @@ mod tests {
         );
         assert_eq!(name("x.docker.tar", Some("%T_%M.%m.%p_%v")), "oem_1.10.2_1.10.2.docker.tar");
         assert_eq!(name("x.tar.gz", Some("%%N%x%")), "%box.2%x%.tar.gz");
+        assert_eq!(name("box.2.x86_64-1.10.2.clones.json", Some("%N-%I")), "box.2-B1.clones.json");
         assert_eq!(name("box.2.x86_64-1.10.2.raw", Some("")), "box.2.x86_64-1.10.2-B1.raw");
     }
 
@@ -386,5 +392,7 @@ mod tests {
         }
         assert_eq!(image_key(Some("raw"), &["raw", "qcow2"]), ("disk_image".to_owned(), false, true));
         assert_eq!(image_key(Some("vdi"), &["raw", "qcow2", "vdi"]).0, "disk_format_image_vdi");
+        assert!(image_key(Some("raw"), &["raw", CLONES]).1, "a disk alone");
+        assert_eq!(image_key(Some(CLONES), &["raw", CLONES]), ("image_clones".to_owned(), true, false));
     }
 }

@@ -4,8 +4,8 @@ use crate::boot::BootEntry;
 use crate::compose::unwritten;
 use crate::model::{Arch, Layer, MIB, Table, VolumeManager};
 use crate::plan::{
-    BootPlan, DiskPlan, Entry, File, Fit, FstabEntry, OutputPlan, Part, Place, Plan, Profile, Slot, Usage,
-    VolumePlan,
+    BootPlan, DiskPlan, Entry, File, Fit, FstabEntry, OutputPlan, Pair, Part, Place, Plan, Profile, Slot,
+    Usage, VolumePlan,
 };
 use diskwright_formats::fault::Refusal;
 use serde::Serialize;
@@ -30,6 +30,8 @@ pub struct LayoutReport<'a> {
     pub epoch: i64,
     /// Files that come out.
     pub outputs: &'a [OutputPlan],
+    /// The file that tells clones from their origins.
+    pub clones_file: Option<&'a str>,
     /// `gpt`, `msdos`, `dasd`; none for a bare file system. What KIWI asks for: with `force_mbr`, `gpt`.
     pub table: Option<&'static str>,
     /// What is on the disk: `gpt`, `dos`.
@@ -52,6 +54,8 @@ pub struct LayoutReport<'a> {
     pub calculated_mib: Option<u64>,
     /// In the order of the disk; a bare file system is one without a number.
     pub partitions: Vec<PartitionReport<'a>>,
+    /// What tells clones from their origins; none without a tree.
+    pub clones: &'a [Pair],
     /// The records of sector 0.
     pub mbr_entries: Vec<MbrReport>,
     /// KIWI's public names of partitions.
@@ -175,6 +179,7 @@ impl<'a> LayoutReport<'a> {
         let tail = plan.disk.as_ref().map_or(0, |disk| disk.unpartitioned.0);
         LayoutReport {
             partitions,
+            clones: &fit.clones,
             disk_size_bytes: Some(fit.len - tail),
             final_size_bytes: Some(fit.len),
             calculated_mib: fit.calculated_mib,
@@ -206,6 +211,7 @@ fn report(plan: &Plan) -> LayoutReport<'_> {
         arch: plan.arch,
         epoch: plan.epoch,
         outputs: &plan.outputs,
+        clones_file: plan.clones_file.as_deref(),
         table,
         final_label,
         disk_guid: disk.filter(|_| final_label == Some("gpt")).map(|disk| disk.guid),
@@ -217,6 +223,7 @@ fn report(plan: &Plan) -> LayoutReport<'_> {
         final_size_bytes: None,
         calculated_mib: None,
         partitions: Vec::new(),
+        clones: &[],
         mbr_entries: Vec::new(),
         partids: disk
             .iter()
