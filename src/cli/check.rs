@@ -62,7 +62,8 @@ fn verdict(path: &Path) -> Result<Verdict, Failure> {
 }
 
 fn layers(inspected: &Inspected) -> Vec<String> {
-    let table = inspected.table.as_ref().map(|table| format!("gpt ({} partitions)", table.partitions.len()));
+    let table = inspected.table.as_ref();
+    let table = table.map(|table| format!("{} ({} partitions)", table.name(), table.partitions().len()));
     let volumes = inspected.volumes.iter().filter_map(|volume| {
         let (row, _) = volume.found.as_ref()?;
         Some(format!("{} in {}", row.name, volume.within))

@@ -3,10 +3,10 @@
 use super::args::Inspect;
 use super::fail::Failure;
 use super::say::{self, Voice, size, table};
-use crate::inspect::{ImageFile, Inspected, Volume, inspect as look};
+use crate::inspect::{self, ImageFile, Inspected, Kind, Volume, inspect as look};
 use diskwright_formats::bytes::escaped;
 use diskwright_formats::layout::{OneFile, ReadAt, Reader, Window};
-use diskwright_formats::table::gpt;
+use diskwright_formats::table::{gpt, mbr};
 use diskwright_fstools::tree::record;
 use serde::Serialize;
 use std::fmt::Write;
@@ -24,11 +24,38 @@ struct Report {
     faults: usize,
 }
 
-#[derive(Serialize)]
+/// A GPT has a `guid`, an MBR a `disk_id`; what a table does not have is left out.
+#[derive(Serialize, Default)]
 struct Table {
+    /// `gpt` or `mbr`.
     kind: &'static str,
-    guid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guid: Option<String>,
+    /// NT disk signature, `0x` and eight digits; in a GPT where it is not 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_id: Option<String>,
     sector_bytes: u32,
+    /// Partitions of a GPT that its MBR repeats.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hybrid: Vec<Repeated>,
+    /// The partition of an MBR around the logical ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extended: Option<Extended>,
+}
+
+#[derive(Serialize)]
+struct Repeated {
+    number: u32,
+    r#type: String,
+    active: bool,
+}
+
+#[derive(Serialize)]
+struct Extended {
+    number: u32,
+    r#type: String,
+    start: u64,
+    bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -40,14 +67,29 @@ struct Found {
     filesystem: Option<Filesystem>,
 }
 
-#[derive(Serialize)]
+/// In a GPT `name`, `type_guid` and `guid`, in an MBR `type`, `active` and `partuuid`.
+#[derive(Serialize, Default)]
 struct Partition {
     number: u32,
-    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     start: u64,
     bytes: u64,
-    type_guid: String,
-    guid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    type_guid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guid: Option<String>,
+    /// Two hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active: Option<bool>,
+    /// Disk id and number, as Linux and blkid write it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partuuid: Option<String>,
+    /// The type in words.
+    #[serde(skip)]
+    purpose: String,
 }
 
 #[derive(Serialize)]
@@ -79,32 +121,65 @@ pub(super) fn inspect(args: &Inspect, voice: Voice) -> Result<(), Failure> {
 }
 
 fn report(image: String, inspected: &Inspected) -> Report {
-    let table = inspected.table.as_ref().map(|table| Table {
-        kind: "gpt",
-        guid: table.disk_guid.to_string(),
-        sector_bytes: table.sector_size,
-    });
     Report {
         schema: 1,
         image,
         container: inspected.container.name,
         file_bytes: inspected.file_len,
         disk_bytes: inspected.disk.len(),
-        table,
+        table: inspected.table.as_ref().map(table_of),
         volumes: inspected.volumes.iter().map(found).collect(),
         faults: inspected.faults.len(),
     }
 }
 
-fn found(volume: &Volume) -> Found {
-    let partition = volume.partition.as_ref().map(|it| Partition {
+fn table_of(table: &inspect::Table) -> Table {
+    let id = |id: u32| format!("{id:#010x}");
+    let common = Table { kind: table.name(), sector_bytes: table.sector_size(), ..Table::default() };
+    match table {
+        inspect::Table::Gpt(gpt) => Table {
+            guid: Some(gpt.disk_guid.to_string()),
+            disk_id: Some(gpt.disk_signature).filter(|&number| number != 0).map(id),
+            hybrid: gpt.hybrid.iter().map(repeated).collect(),
+            ..common
+        },
+        inspect::Table::Mbr(mbr) => {
+            Table { disk_id: Some(id(mbr.disk_id)), extended: mbr.extended.map(extended), ..common }
+        }
+    }
+}
+
+fn repeated(entry: &gpt::HybridEntry) -> Repeated {
+    Repeated { number: entry.number, r#type: format!("{:02x}", entry.kind), active: entry.active }
+}
+
+fn extended(it: mbr::Extended) -> Extended {
+    Extended { number: it.number, r#type: format!("{:02x}", it.kind), start: it.start, bytes: it.len }
+}
+
+fn partition(it: &inspect::Partition) -> Partition {
+    let (name, code) = (it.kind.name(), it.kind.code());
+    let common = Partition {
         number: it.number,
         name: it.name.clone(),
         start: it.start,
         bytes: it.len,
-        type_guid: it.type_guid.to_string(),
-        guid: it.unique_guid.to_string(),
-    });
+        purpose: name.map_or_else(|| code.clone(), str::to_owned),
+        ..Partition::default()
+    };
+    match it.kind {
+        Kind::Gpt { guid, .. } => Partition { type_guid: Some(code), guid: Some(guid.to_string()), ..common },
+        Kind::Mbr { active, disk_id, .. } => Partition {
+            r#type: Some(code),
+            active: Some(active),
+            partuuid: Some(format!("{disk_id:08x}-{:02x}", it.number)),
+            ..common
+        },
+    }
+}
+
+fn found(volume: &Volume) -> Found {
+    let partition = volume.partition.as_ref().map(partition);
     let filesystem = volume.found.as_ref().map(|(row, opened)| Filesystem {
         kind: row.name,
         id: opened.id.clone(),
@@ -127,8 +202,8 @@ fn text(report: &Report) -> String {
         size(report.disk_bytes),
         report.disk_bytes,
     );
-    if let Some(Table { kind, guid, sector_bytes }) = &report.table {
-        let _ = writeln!(text, "table: {kind} {guid}, sectors of {sector_bytes} bytes");
+    if let Some(table) = &report.table {
+        text += &table_line(table);
     }
     let head = [
         ("nr", true),
@@ -156,16 +231,33 @@ fn text(report: &Report) -> String {
     text
 }
 
+fn table_line(table: &Table) -> String {
+    let Table { kind, guid, disk_id, sector_bytes, hybrid, extended } = table;
+    let id = guid.as_ref().or(disk_id.as_ref()).map_or("", String::as_str);
+    let mut line = format!("table: {kind} {id}, sectors of {sector_bytes} bytes");
+    if !hybrid.is_empty() {
+        let numbers: Vec<String> = hybrid.iter().map(|it| it.number.to_string()).collect();
+        let _ = write!(line, ", hybrid mbr with {}", numbers.join(", "));
+    }
+    if let Some(Extended { number, start, bytes, .. }) = extended {
+        let _ = write!(line, ", extended partition {number} of {} at {start}", size(*bytes));
+    }
+    line + "\n"
+}
+
 fn row(found: &Found) -> Vec<String> {
     let dash = || "-".to_owned();
     let partition = found.partition.as_ref();
     let fs = found.filesystem.as_ref();
     vec![
         partition.map_or_else(dash, |it| it.number.to_string()),
-        partition.map_or_else(dash, |it| it.name.clone()),
+        partition.and_then(|it| it.name.clone()).unwrap_or_else(dash),
         partition.map_or_else(dash, |it| it.start.to_string()),
         partition.map(|it| it.bytes).or(fs.map(|it| it.bytes)).map_or_else(dash, size),
-        partition.map_or_else(dash, |it| type_name(&it.type_guid)),
+        partition.map_or_else(dash, |it| match it.active {
+            Some(true) => format!("{} (active)", it.purpose),
+            _ => it.purpose.clone(),
+        }),
         fs.map_or_else(dash, |it| it.kind.to_owned()),
         fs.map_or_else(dash, |it| it.label.clone()),
         fs.map_or_else(dash, |it| it.id.clone()),
@@ -175,20 +267,15 @@ fn row(found: &Found) -> Vec<String> {
     ]
 }
 
-fn type_name(guid: &str) -> String {
-    let name = guid.parse().ok().and_then(|guid| gpt::types::name(&guid));
-    name.map_or_else(|| guid.to_owned(), str::to_owned)
-}
-
 /// The annotated dumps of all layers: container in the file, table on the disk, file systems in their partitions.
 fn map(file: &ImageFile, inspected: &Inspected) -> Result<String, Failure> {
     let contents = OneFile(file);
     let disk = Reader::new(&inspected.disk, &contents);
     let mut text = format!("# {} in the file\n", inspected.container.name);
     (inspected.container.dump)(file, &mut text)?;
-    if inspected.table.is_some() {
-        text += "# gpt on the disk\n";
-        gpt::dump(&disk, &mut text)?;
+    if let Some(table) = &inspected.table {
+        let _ = writeln!(text, "# {} on the disk", table.name());
+        table.dump(&disk, &mut text)?;
     }
     for volume in &inspected.volumes {
         let Some((row, _)) = &volume.found else { continue };

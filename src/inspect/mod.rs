@@ -5,14 +5,15 @@
 
 mod file;
 mod reid;
+mod table;
 
 pub use file::ImageFile;
 pub use reid::{Change, Changed, Mention, Unchangeable, ids, mentions, reid};
+pub use table::{Kind, Partition, Table};
 
 use diskwright_formats::fault::{Damage, DamageKind, Spot};
 use diskwright_formats::layout::{Layout, OneFile, ReadAt, Reader, Window};
 use diskwright_formats::registry::{DISKS, Disk};
-use diskwright_formats::table::gpt;
 use diskwright_fstools::registry::{Opened, ROWS, Row};
 
 /// Damage and the layer that it is in.
@@ -26,10 +27,10 @@ pub struct Fault {
 
 /// A file system and where it was found.
 pub struct Volume {
-    /// `disk`, or `partition 2 (root)`.
+    /// `disk`, `partition 2 (root)`, or `partition 2` in a table without names.
     pub within: String,
     /// Its partition on the disk; `None` for a bare file system.
-    pub partition: Option<gpt::Partition>,
+    pub partition: Option<Partition>,
     /// The file system, if it is one that has a row and could be read.
     pub found: Option<(&'static Row, Opened)>,
 }
@@ -43,7 +44,7 @@ pub struct Inspected {
     /// The disk, over the file.
     pub disk: Layout,
     /// The partition table.
-    pub table: Option<gpt::Opened>,
+    pub table: Option<Table>,
     /// One volume a partition, or one for the whole disk.
     pub volumes: Vec<Volume>,
     /// All damage of all layers.
@@ -58,10 +59,10 @@ pub fn inspect(image: &dyn ReadAt) -> Result<Inspected, Damage> {
     let mut faults = faults("file", opened.damage);
     let contents = OneFile(image);
     let disk = Reader::new(&opened.layout, &contents);
-    let table = match gpt::recognise(&disk).then(|| gpt::open(&disk)) {
+    let table = match Table::open(&disk) {
         None => None,
         Some(Ok(mut table)) => {
-            faults.extend(self::faults("disk", std::mem::take(&mut table.damage)));
+            faults.extend(self::faults("disk", table.take_damage()));
             Some(table)
         }
         Some(Err(damage)) => {
@@ -73,12 +74,11 @@ pub fn inspect(image: &dyn ReadAt) -> Result<Inspected, Damage> {
     match &table {
         None => volumes.push(volume("disk".to_owned(), None, &disk, &mut faults)),
         Some(table) => {
-            for partition in &table.partitions {
-                let within = title(partition);
+            for partition in table.partitions() {
                 let end = partition.start.saturating_add(partition.len);
                 // A partition behind the end of the disk is damage that the table has reported.
                 if let Some(window) = Window::new(&disk, partition.start..end) {
-                    volumes.push(volume(within, Some(partition.clone()), &window, &mut faults));
+                    volumes.push(volume(partition.title(), Some(partition), &window, &mut faults));
                 }
             }
         }
@@ -86,16 +86,11 @@ pub fn inspect(image: &dyn ReadAt) -> Result<Inspected, Damage> {
     let disk = opened.layout.clone();
     if table.is_none() && volumes.iter().all(|volume| volume.found.is_none()) && faults.is_empty() {
         let spot = Spot::new(container.name, "");
-        let expected = "a GPT or one of the known file systems";
-        let damage = Damage::new(DamageKind::Unsupported, spot, 0, expected, "neither");
+        let expected = "a GPT, an MBR or one of the known file systems";
+        let damage = Damage::new(DamageKind::Unsupported, spot, 0, expected, "none of them");
         faults.push(Fault { within: "disk".to_owned(), damage });
     }
     Ok(Inspected { container, file_len: image.len(), disk, table, volumes, faults })
-}
-
-/// `partition 2 (root)`
-fn title(partition: &gpt::Partition) -> String {
-    format!("partition {} ({})", partition.number, partition.name)
 }
 
 fn faults(within: &str, damage: Vec<Damage>) -> Vec<Fault> {
@@ -104,7 +99,7 @@ fn faults(within: &str, damage: Vec<Damage>) -> Vec<Fault> {
 
 fn volume(
     within: String,
-    partition: Option<gpt::Partition>,
+    partition: Option<Partition>,
     image: &dyn ReadAt,
     faults: &mut Vec<Fault>,
 ) -> Volume {

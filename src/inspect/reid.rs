@@ -1,10 +1,10 @@
 //! New ids for an image: the table's, the file systems', or both.
 
-use super::{Fault, Inspected, Volume};
+use super::{Fault, Inspected, Table, Volume};
 use diskwright_formats::fault::{DamageKind, Refusal, RefusalKind, ReidError, Spot};
 use diskwright_formats::identity::Identity;
-use diskwright_formats::layout::{ContentId, Layout, OneFile, Patch, ReadAt, Reader, Window};
-use diskwright_formats::table::gpt;
+use diskwright_formats::layout::{ContentId, Layout, OneFile, Patch, ReadAt, Reader, What, Window};
+use diskwright_formats::table::{gpt, mbr};
 use diskwright_fstools::registry::Opened;
 use diskwright_fstools::tree::{Data, Kind, NodeId};
 use serde::Serialize;
@@ -56,9 +56,13 @@ impl std::error::Error for Unchangeable {}
 
 /// All ids that tell copies of an image apart, as they are.
 pub fn ids(inspected: &Inspected) -> Vec<String> {
-    let table = inspected.table.iter().flat_map(|table| {
-        let parts = table.partitions.iter().map(|partition| partition.unique_guid.to_string());
-        [table.disk_guid.to_string(), format!("{:08x}", table.disk_signature)].into_iter().chain(parts)
+    let table = inspected.table.iter().flat_map(|table| match table {
+        Table::Gpt(table) => {
+            let parts = table.partitions.iter().map(|partition| partition.unique_guid.to_string());
+            let own = [table.disk_guid.to_string(), format!("{:08x}", table.disk_signature)];
+            own.into_iter().chain(parts).collect()
+        }
+        Table::Mbr(table) => vec![format!("{:08x}", table.disk_id)],
     });
     let volumes = inspected.volumes.iter().filter_map(|volume| volume.found.as_ref());
     table.chain(volumes.map(|(_, opened)| opened.id.clone())).collect()
@@ -79,8 +83,10 @@ pub fn reid(
     if !has_table {
         refuse_unreadable(inspected)?;
     }
-    if let Some(table) = &inspected.table {
-        table_ids(&disk, table, &identity.role("disk"), &mut changed)?;
+    match &inspected.table {
+        Some(Table::Gpt(table)) => table_ids(&disk, table, &identity.role("disk"), &mut changed)?,
+        Some(Table::Mbr(table)) => disk_id(table, &identity.role("disk"), &mut changed),
+        None => {}
     }
     for volume in inspected.volumes.iter().filter(|_| filesystems || !has_table) {
         volume_ids(&disk, volume, &identity.role("fs"), &mut changed)?;
@@ -98,10 +104,10 @@ fn refuse_unreadable(inspected: &Inspected) -> Result<(), Unchangeable> {
         Some(damage) => damage.clone().into(),
         None if is_known => return Ok(()),
         None => {
-            let reason = "neither a GPT nor a file system that is known here";
+            let reason = "neither a partition table nor a file system that is known here";
             let refusal = Refusal::new(RefusalKind::Unsupported, Spot::new("image", ""), reason);
             refusal
-                .hint("ext2, ext3, ext4, FAT and swap have ids that can be changed, and disks with a GPT")
+                .hint("ext2, ext3, ext4, FAT and swap have ids that can be changed, and disks with a GPT or an MBR")
                 .into()
         }
     };
@@ -135,7 +141,7 @@ fn table_ids(
     for (old, new) in table.partitions.iter().zip(&after.partitions) {
         changed.changes.push(Change {
             level: "partition",
-            object: super::title(old),
+            object: format!("partition {} ({})", old.number, old.name),
             old: old.unique_guid.to_string(),
             new: new.unique_guid.to_string(),
             ranges: of(Some(old.number)),
@@ -143,6 +149,22 @@ fn table_ids(
     }
     changed.patches.extend(patches);
     Ok(())
+}
+
+/// An MBR has one id, with which Linux finds partitions, too (`PARTUUID`: it, and the number).
+fn disk_id(table: &mbr::Opened, identity: &Identity, changed: &mut Changed) {
+    let new = identity.distinct_number("disk-id", &[table.disk_id].into());
+    let (old, what) = (table.disk_id.to_le_bytes(), What::new(&"mbr disk id"));
+    let patches: Vec<Patch> =
+        Patch::between(mbr::DISK_ID_AT, &old, &new.to_le_bytes(), what).into_iter().collect();
+    changed.changes.push(Change {
+        level: "disk",
+        object: "mbr".to_owned(),
+        old: format!("{:08x}", table.disk_id),
+        new: format!("{new:08x}"),
+        ranges: patches.iter().map(range).collect(),
+    });
+    changed.patches.extend(patches);
 }
 
 fn volume_ids(

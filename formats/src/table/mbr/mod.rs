@@ -42,6 +42,7 @@ mod lay;
 mod open;
 pub mod types;
 
+pub use disk::DISK_ID_AT;
 pub use dump::{dump, dump_as};
 pub use lay::lay;
 pub use open::{open, open_as, recognise, sector_sizes};
