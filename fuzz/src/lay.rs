@@ -7,7 +7,7 @@ use diskwright_formats::bytes::align_up;
 use diskwright_formats::fault::RefusalKind;
 use diskwright_formats::layout::{ContentId, Extent, Layout, OneFile, ReadAt, Reader, Source, What, Window};
 use diskwright_formats::registry::{self, Disk};
-use diskwright_formats::table::gpt;
+use diskwright_formats::table::{gpt, mbr};
 use diskwright_fstools::registry::{Filesystem, Geometry, Laid, ROWS, Row};
 use diskwright_fstools::tree::Tree;
 
@@ -156,7 +156,12 @@ pub fn gpt(data: &[u8]) {
 fn lay_gpt(u: &mut Unstructured) -> Result<()> {
     let sector_size = *u.choose(&[512, 512, 4096, 0, 520])?;
     let unit = if u.ratio(7, 8)? { u64::from(sector_size) } else { 1 };
-    let options = gpt::Options::new(u.int_in_range(0..=1 << 40)? / 512 * unit, sector_size);
+    let mut options = gpt::Options::new(u.int_in_range(0..=1 << 40)? / 512 * unit, sector_size);
+    options.disk_signature = u.arbitrary()?;
+    for _ in 0..u.int_in_range(0..=4)? {
+        let number = u.int_in_range(0..=5)?;
+        options.hybrid.push(gpt::HybridEntry { number, kind: u.arbitrary()?, active: u.ratio(1, 8)? });
+    }
     let mut partitions = Vec::new();
     let mut end = gpt::first_usable(sector_size);
     while !u.is_empty() && partitions.len() < 140 {
@@ -183,6 +188,47 @@ fn lay_gpt(u: &mut Unstructured) -> Result<()> {
         let expected: Vec<_> = partitions.iter().map(|(partition, _)| format!("{partition:?}")).collect();
         let found: Vec<_> = opened.partitions.iter().map(|partition| format!("{partition:?}")).collect();
         assert_eq!(expected, found);
+        let signature = options.disk_signature.unwrap_or(0);
+        assert_eq!((opened.disk_signature, &opened.hybrid), (signature, &options.hybrid));
+    }
+    Ok(())
+}
+
+/// `lay_mbr`: see `fuzz_targets/lay_mbr.rs`.
+pub fn mbr(data: &[u8]) {
+    let _ = lay_mbr(&mut Unstructured::new(data));
+}
+
+fn lay_mbr(u: &mut Unstructured) -> Result<()> {
+    let sector_size = *u.choose(&[512, 512, 4096, 0, 520])?;
+    let unit = if u.ratio(7, 8)? { u64::from(sector_size) } else { 1 };
+    let len = (u.arbitrary::<u64>()? >> u.int_in_range(24..=60)?).saturating_mul(unit);
+    let options = mbr::Options { len, sector_size, disk_id: Some(u.arbitrary()?) };
+    let mut partitions = Vec::new();
+    let (mut end, mut next) = (u64::from(sector_size), u.int_in_range(1..=5)?);
+    while !u.is_empty() && partitions.len() < 70 {
+        let room = if next > mbr::PRIMARIES { mbr::EBR_ROOM } else { 0 };
+        let gap = u64::from(u.arbitrary::<u32>()?) >> u.int_in_range(0..=31)?;
+        let start = end.saturating_add(room).saturating_add(gap) / unit.max(1) * unit;
+        let len = (u64::from(u.arbitrary::<u32>()?) >> u.int_in_range(0..=31)?) * unit;
+        end = if u.ratio(15, 16)? { start.saturating_add(len) } else { u.arbitrary()? };
+        let number = if u.ratio(7, 8)? { next } else { u.int_in_range(0..=70)? };
+        next = if u.ratio(1, 4)? { next.max(mbr::PRIMARIES) + 1 } else { next + 1 };
+        let (kind, active) = (u.arbitrary()?, u.ratio(1, 16)?);
+        partitions.push((mbr::Partition { number, kind, active, start, len }, Layout::empty(len)));
+    }
+    let Ok(disk) = mbr::lay(&partitions, &options, &seed::identity()) else { return Ok(()) };
+    assert_eq!(disk.len(), options.len);
+    assert!(disk.extents_in(0..440).next().is_none(), "the boot code is somebody else's");
+    partitions.sort_by_key(|(partition, _)| partition.number);
+    let expected: Vec<_> = partitions.into_iter().map(|(partition, _)| partition).collect();
+    for disk in [&disk, &disk.poisoned(0xa5)] {
+        let image = Reader::new(disk, &Endless);
+        let opened = mbr::open_as(&image, sector_size).unwrap_or_else(|damage| panic!("{damage}"));
+        assert!(opened.damage.is_empty(), "{}", opened.damage[0]);
+        assert_eq!((Some(opened.disk_id), &opened.partitions), (options.disk_id, &expected));
+        assert!(mbr::sector_sizes(&image).contains(&sector_size), "the sector size is among the likely");
+        assert!(mbr::recognise(&image) || expected.is_empty() && opened.disk_id == 0);
     }
     Ok(())
 }

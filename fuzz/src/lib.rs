@@ -18,6 +18,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets. `fuzz_targets/NAME.rs` runs one.
 pub const TARGETS: &[Target] = &[
     ("open_gpt", open::gpt),
+    ("open_mbr", open::mbr),
     ("open_qcow2", |data| open::disk("qcow2", data)),
     ("open_ext", |data| open::filesystem("ext4", data)),
     ("open_fat", |data| open::filesystem("vfat", data)),
@@ -25,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     ("open_record", open::record),
     ("survey_tar", survey::tar),
     ("lay_gpt", lay::gpt),
+    ("lay_mbr", lay::mbr),
     ("lay_qcow2", |data| lay::disk("qcow2", data)),
     ("lay_ext", |data| lay::filesystem("ext4", data)),
     ("lay_fat", |data| lay::filesystem("vfat", data)),

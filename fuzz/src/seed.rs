@@ -181,9 +181,9 @@ pub fn disks(name: &str) -> Vec<Base> {
     laid.flatten().map(|layout| Base::new(&layout, &Endless)).collect()
 }
 
-/// Disks with a partition table.
-pub fn tables(_: &str) -> Vec<Base> {
-    let disk = |sector_size: u32, count: u32| {
+/// Disks with a GPT, one of them with a hybrid MBR.
+pub fn gpts(_: &str) -> Vec<Base> {
+    let disk = |sector_size: u32, count: u32, repeated: &[u32]| {
         let len: u64 = 4 << 20;
         let partition = |number: u32| {
             let id = identity().role(&number.to_string()).uuid("guid");
@@ -199,11 +199,56 @@ pub fn tables(_: &str) -> Vec<Base> {
             (partition, Layout::empty(1 << 18))
         };
         let partitions: Vec<_> = (1..=count).map(partition).collect();
-        table::gpt::lay(&partitions, &table::gpt::Options::new(len, sector_size), &identity())
+        let hybrid = repeated.iter().map(|&number| table::gpt::HybridEntry {
+            number,
+            kind: 0x83,
+            active: number == 1,
+        });
+        let options = table::gpt::Options {
+            hybrid: hybrid.collect(),
+            disk_signature: repeated.first().copied(),
+            ..table::gpt::Options::new(len, sector_size)
+        };
+        table::gpt::lay(&partitions, &options, &identity())
     };
-    let laid =
-        [(512, 0), (512, 3), (512, 11), (4096, 0), (4096, 3)].map(|(sector, count)| disk(sector, count).ok());
+    let laid = [
+        disk(512, 0, &[]),
+        disk(512, 3, &[]),
+        disk(512, 11, &[]),
+        disk(4096, 0, &[]),
+        disk(4096, 3, &[]),
+        disk(512, 3, &[4, 1, 9]),
+    ];
     laid.into_iter().flatten().map(|layout| Base::new(&layout, &Endless)).collect()
+}
+
+/// Disks with an MBR.
+pub fn mbrs(_: &str) -> Vec<Base> {
+    let disk = |sector_size: u32, numbers: &[u32]| {
+        const MIB: u64 = 1 << 20;
+        let partition = |(number, at): (u32, u64)| {
+            let partition = table::mbr::Partition {
+                number,
+                kind: 0x90 + number as u8,
+                active: number == 1,
+                start: 2 * at * MIB,
+                len: MIB,
+            };
+            (partition, Layout::empty(MIB))
+        };
+        let partitions: Vec<_> = numbers.iter().copied().zip(1..).map(partition).collect();
+        let options = table::mbr::Options { len: 20 * MIB, sector_size, disk_id: None };
+        table::mbr::lay(&partitions, &options, &identity())
+    };
+    let laid = [
+        disk(512, &[]),
+        disk(512, &[2, 1, 4, 3]),
+        disk(512, &[1, 2, 3, 5, 6, 7]),
+        disk(512, &[5, 6, 7, 8, 9, 10, 11, 12]),
+        disk(4096, &[1]),
+        disk(4096, &[1, 2, 5, 6]),
+    ];
+    laid.into_iter().map(|layout| Base::new(&layout.expect("a sound table"), &Endless)).collect()
 }
 
 /// The first inputs of a corpus, the same on every run. For readers: every base as it is, and with one byte of its metadata changed. For writers: bytes.
