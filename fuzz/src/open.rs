@@ -4,9 +4,9 @@ use super::files::{self, Holds};
 use super::image::{Base, Mutant};
 use super::seed;
 use arbitrary::Unstructured;
-use diskwright_formats::fault::Damage;
+use diskwright_formats::fault::{Damage, ReidError};
 use diskwright_formats::identity::Identity;
-use diskwright_formats::layout::{Layout, OneFile, ReadAt, Reader, Source};
+use diskwright_formats::layout::{ContentId, Layout, OneFile, Patch, ReadAt, Reader, Source};
 use diskwright_formats::{registry, table};
 use diskwright_fstools::registry::{MOST_DAMAGE, Opened, ROWS};
 use diskwright_fstools::tree::{Data, Kind, NodeId, Tree, record};
@@ -36,15 +36,29 @@ pub fn filesystem_within(name: &'static str, data: &[u8], allow: fn(u64)) {
     assert!(takers <= 1, "{takers} rows recognise one image");
     let opened = (row.open)(&image);
     let dumped = (row.dump)(&image, &mut Counted::default());
+    let patches = (row.reid)(&image, &seed::identity());
     if image.pristine {
         assert!(recognised, "{name} recognises its own image");
         dumped.as_ref().expect("a sound image is dumped");
         let damage = &opened.as_ref().map_err(Clone::clone).expect("a sound image is opened").damage;
         assert!(damage.is_empty(), "a sound image: {}", damage[0]);
     }
+    assert_patches(&image, patches);
     match opened {
         Ok(opened) => assert_readable(&image, &opened),
         Err(damage) => assert_damage(&[damage]),
+    }
+}
+
+/// A new identity is patches within the image, apart from each other; or there is a reason in one line.
+fn assert_patches(image: &dyn ReadAt, patches: Result<Vec<Patch>, ReidError>) {
+    match patches {
+        Ok(patches) => {
+            assert!(patches.is_sorted_by_key(|patch| patch.start), "patches in order");
+            let layout = Layout::of_content(ContentId(0), image.len());
+            layout.patched(&patches).expect("patches apart from each other");
+        }
+        Err(error) => assert!(!error.to_string().contains(['\n', '\0']), "one line: {error}"),
     }
 }
 
@@ -122,6 +136,7 @@ pub fn gpt(data: &[u8]) {
     }
     let recognised = table::gpt::recognise(&image);
     let dumped = table::gpt::dump(&image, &mut Counted::default());
+    assert_patches(&image, table::gpt::reid(&image, &seed::identity()));
     let opened = match table::gpt::open(&image) {
         Ok(opened) => opened,
         Err(damage) => {

@@ -101,7 +101,7 @@ fn damaged(message: String) -> Failure {
 
 fn failure(error: Unchangeable) -> Failure {
     let message = error.to_string();
-    match error.error {
+    match *error.error {
         ReidError::Refusal(refusal) => Failure { code: Code::Refused, message, hint: refusal.hint },
         ReidError::Damage(_) => damaged(message),
     }

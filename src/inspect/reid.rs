@@ -43,7 +43,7 @@ pub struct Unchangeable {
     /// `disk`, or `partition 2 (root)`.
     pub within: String,
     /// Why.
-    pub error: ReidError,
+    pub error: Box<ReidError>,
 }
 
 impl fmt::Display for Unchangeable {
@@ -111,7 +111,7 @@ fn refuse_unreadable(inspected: &Inspected) -> Result<(), Unchangeable> {
                 .into()
         }
     };
-    Err(Unchangeable { within: "disk".to_owned(), error })
+    Err(Unchangeable { within: "disk".to_owned(), error: Box::new(error) })
 }
 
 fn table_ids(
@@ -120,7 +120,7 @@ fn table_ids(
     identity: &Identity,
     changed: &mut Changed,
 ) -> Result<(), Unchangeable> {
-    let failed = |error: ReidError| Unchangeable { within: "disk".to_owned(), error };
+    let failed = |error: ReidError| Unchangeable { within: "disk".to_owned(), error: Box::new(error) };
     let patches = gpt::reid(disk, identity).map_err(failed)?;
     // What the table says afterwards is read from it.
     let layout = Layout::of_content(ContentId(0), disk.len());
@@ -183,7 +183,7 @@ fn volume_ids(
         None => identity.clone(),
     };
     let Some(window) = Window::new(disk, range.clone()) else { return Ok(()) };
-    let failed = |error| Unchangeable { within: volume.within.clone(), error };
+    let failed = |error| Unchangeable { within: volume.within.clone(), error: Box::new(error) };
     let patches = (row.reid)(&window, &identity).map_err(failed)?;
     let new = (row.configure)(&[]).map_err(|refusal| failed(refusal.into()))?.id(&identity);
     let patches: Vec<Patch> = patches.into_iter().map(|patch| patch.shifted(range.start)).collect();

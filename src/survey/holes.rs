@@ -58,7 +58,8 @@ pub(crate) fn kept(file: &File, size: u64) -> io::Result<Vec<Range<u64>>> {
 /// The runs of an image file that are data by the rule of this room: to lay it as something else, the same on every host.
 pub(crate) fn data(file: &File, size: u64) -> io::Result<Vec<Range<u64>>> {
     let read = |offset, buffer: &mut [u8]| file.read_exact_at(buffer, offset);
-    Ok(runs(size, Segments::new(file, size), read)?.map_or_else(|| vec![0..size], Vec::from))
+    let all = || std::iter::once(0..size).collect();
+    Ok(runs(size, Segments::new(file, size), read)?.map_or_else(all, Vec::from))
 }
 
 fn window_is_zero(

@@ -128,6 +128,7 @@ fn look_into(directory: BorrowedFd, name: &[u8], stat: &Stat, uid: u32) -> io::R
 mod tests {
     use super::*;
     use rustix::fs::{CWD, Mode, OFlags, XattrFlags, lsetxattr, openat};
+    use rustix::io::Errno;
 
     #[test]
     fn attributes_are_the_same_without_proc() {
