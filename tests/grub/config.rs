@@ -122,25 +122,42 @@ fn entries_of_the_boot_loader_specification() {
 
 #[test]
 fn stubs_and_early_configuration() {
-    for encrypted in [false, true] {
-        for btrfs_relative in [false, true] {
-            let stub = Stub {
-                find: Find::Uuid(UUID.to_owned()),
-                directory: "/boot/grub2".to_owned(),
-                encrypted,
-                btrfs_relative,
-            };
-            let text = stub.text().unwrap();
+    let start =
+        |find, unlock| Start { unlock, find, directory: "/boot/grub2".to_owned(), btrfs_relative: false };
+    let uuid = || Find::Uuid(UUID.to_owned());
+    let luks = |passphrase: Option<&str>| {
+        let passphrase = passphrase.map(str::to_owned);
+        Some(Unlock { uuid: "11111111-2222-3333-4444-555555555555".to_owned(), passphrase })
+    };
+    let plain = start(uuid(), None);
+    let search = format!("search --no-floppy --fs-uuid --set=root {UUID}\n");
+    let end = "set prefix=($root)/boot/grub2\n";
+    assert_eq!(plain.stub().unwrap(), format!("{search}{end}configfile $prefix/grub.cfg\n"));
+    assert_eq!(plain.embedded().unwrap(), format!("search.fs_uuid {UUID} root\n{end}"));
+    let relative = Start { btrfs_relative: true, ..plain };
+    assert!(relative.stub().unwrap().starts_with("set btrfs_relative_path=\"yes\"\n"));
+    for (passphrase, command) in [
+        (None, "cryptomount -u 11111111222233334444555555555555\n"),
+        (Some("it's $x"), "cryptomount -p 'it'\\''s $x' -u 11111111222233334444555555555555\n"),
+    ] {
+        let locked = start(uuid(), luks(passphrase));
+        for text in [locked.stub().unwrap(), locked.embedded().unwrap()] {
+            assert!(text.contains(command), "{text}");
             checked("grub-stub", &text);
-            assert!(text.ends_with("set prefix=($root)/boot/grub2\nconfigfile $prefix/grub.cfg\n"), "{text}");
-            assert_eq!(text.contains("cryptomount -u 6d2c5a1e3f0b4d8e9a470c1b2d3e4f50\n"), encrypted);
         }
+        assert!(!format!("{locked:?}").contains("it's"), "a passphrase is never printed");
     }
-    for find in [Find::Uuid("a b".to_owned()), Find::Uuid(String::new()), Find::File("x".to_owned())] {
-        assert_eq!(early_config(&find, "/boot/grub").unwrap_err().kind, RefusalKind::Invalid);
+    let refusal = start(uuid(), luks(Some("secret\n"))).stub().unwrap_err();
+    assert!(!refusal.to_string().contains("secret"), "{refusal}");
+    for find in ["a b", "", "$x", "1;2"].map(|text| Find::Uuid(text.to_owned())) {
+        assert_eq!(start(find, None).embedded().unwrap_err().kind, RefusalKind::Invalid);
     }
-    assert!(early_config(&Find::Uuid("0E4F-1A2B".to_owned()), "/boot/$x").is_err());
-    checked("grub-early", &early_config(&Find::File("/boot/0x1234abcd".to_owned()), "/grub2").unwrap());
+    let file = start(Find::File("/boot/0x1234abcd".to_owned()), None);
+    checked("grub-early", &file.embedded().unwrap());
+    assert!(Start { directory: "/boot/$x".to_owned(), ..file }.stub().is_err());
+    let text = chainload(&Find::Uuid("0E4F-1A2B".to_owned()), "/EFI/Linux/kiwi.efi").unwrap();
+    assert!(text.ends_with("--set=root 0E4F-1A2B\nchainloader ($root)/EFI/Linux/kiwi.efi\nboot\n"), "{text}");
+    checked("grub-chainload", &text);
 }
 
 /// What a shell that reads a file then has in these variables.

@@ -5,8 +5,8 @@ use super::tree::*;
 use super::{config, signed};
 use diskwright::boot::find_kernels;
 use diskwright::boot::grub::{
-    Embedded, Find, Platform, Room, SECTOR, Settings, Stub, Target, boot_kernels, core_img, early_config,
-    efi_image, grub_cfg, place,
+    Embedded, Find, Platform, Room, SECTOR, Settings, Start, Target, boot_kernels, core_img, efi_image,
+    grub_cfg, place,
 };
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -101,9 +101,13 @@ fn put_at(image: &Path, at: u64, bytes: &[u8]) {
     file.write_all(bytes).unwrap();
 }
 
+fn start() -> Start {
+    let find = Find::Uuid(UUID.to_owned());
+    Start { unlock: None, find, directory: "/boot/grub".to_owned(), btrfs_relative: false }
+}
+
 fn told() -> Embedded {
-    let config = early_config(&Find::Uuid(UUID.to_owned()), "/boot/grub").unwrap();
-    Embedded { prefix: "/boot/grub".to_owned(), config }
+    Embedded { prefix: "/boot/grub".to_owned(), config: start().embedded().unwrap() }
 }
 
 /// Puts GRUB onto the disk; gives what would be the file core.img.
@@ -220,15 +224,9 @@ fn secure_boot_starts_the_signed_images_and_no_other() {
         return;
     }
     for release in some_releases("grub-secure-boot") {
-        let stub = Stub {
-            find: Find::Uuid(UUID.to_owned()),
-            directory: "/boot/grub".to_owned(),
-            encrypted: false,
-            btrfs_relative: false,
-        };
         let unsigned = efi_image(&platform(&release, Target::X86_64Efi, &MODULES), &told()).unwrap();
         for (files, starts) in [
-            (signed::esp(&release, &stub), true),
+            (signed::esp(&release, &start()), true),
             (vec![("EFI/BOOT/BOOTX64.EFI".to_owned(), unsigned)], false),
         ] {
             let work = tempfile::tempdir_in("/var/tmp").unwrap();

@@ -174,7 +174,7 @@ pub fn tree(release: &Path) -> Tree {
 }
 
 /// The EFI system partition of a disk that starts with Secure Boot: paths and bytes.
-pub fn esp(release: &Path, stub: &Stub) -> Vec<(String, Vec<u8>)> {
+pub fn esp(release: &Path, start: &Start) -> Vec<(String, Vec<u8>)> {
     let tree = tree(release);
     let signed = find_signed(&tree, Arch::X86_64).unwrap();
     let image = bytes(&tree, &EspFile { path: String::new(), node: signed.grub() });
@@ -182,7 +182,7 @@ pub fn esp(release: &Path, stub: &Stub) -> Vec<(String, Vec<u8>)> {
     let mut files: Vec<(String, Vec<u8>)> =
         signed.files(&vendor).iter().map(|file| (file.path.clone(), bytes(&tree, file))).collect();
     for directory in ["BOOT", &vendor] {
-        files.push((format!("EFI/{directory}/grub.cfg"), stub.text().unwrap().into_bytes()));
+        files.push((format!("EFI/{directory}/grub.cfg"), start.stub().unwrap().into_bytes()));
     }
     files
 }

@@ -4,6 +4,7 @@
 //! found after the distribution's own tool has made a new one: the newest kernel, then a submenu with all of them, each
 //! normal and for recovery.
 
+use super::early::search;
 use super::settings::{FAILSAFE, Settings, Theme, TimeoutStyle};
 use super::words::{arguments, path, word};
 use super::{Find, refused};
@@ -68,7 +69,7 @@ pub fn grub_cfg(settings: &Settings, boot: &BootFs, kernels: &[BootKernel]) -> R
     for module in &boot.modules {
         text.push_str(&format!("insmod {}\n", path(module)?));
     }
-    text.push_str(&search(boot)?);
+    text.push_str(&search(&boot.find)?);
     terminals(&mut text, settings)?;
     if let Some(theme) = &settings.theme {
         themed(&mut text, theme, &boot.directory)?;
@@ -129,13 +130,6 @@ elif [ -z "${config_directory}" -a -f $prefix/custom.cfg ]; then
   source $prefix/custom.cfg
 fi
 "#;
-
-fn search(boot: &BootFs) -> Result<String, Refusal> {
-    Ok(match &boot.find {
-        Find::Uuid(uuid) => format!("search --no-floppy --fs-uuid --set=root {}\n", path(uuid)?),
-        Find::File(file) => format!("search --no-floppy --file --set=root {}\n", path(file)?),
-    })
-}
 
 fn terminals(text: &mut String, settings: &Settings) -> Result<(), Refusal> {
     let names = |list: &str| -> Result<Vec<String>, Refusal> { list.split_whitespace().map(path).collect() };
@@ -216,7 +210,7 @@ fn entry(
         format!("menuentry {title} --class gnu-linux --class gnu --class os $menuentry_id_option {id} {{"),
         "  load_video".to_owned(),
         "  insmod gzio".to_owned(),
-        format!("  {}", search(boot)?.trim_end()),
+        format!("  {}", search(&boot.find)?.trim_end()),
         format!("  echo {}", word(&format!("Loading Linux {} ...", kernel.version))?),
         format!("  linux {} {}", path(&kernel.linux)?, arguments(command_line, &kernel.linux)?),
     ];

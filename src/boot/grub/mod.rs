@@ -7,7 +7,7 @@
 //! ```text
 //!                       tree                                        plan: UUIDs, partitions, settings
 //!            ┌───────────┴───────────┬──────────────────┐                       │
-//!    image_modules             find_signed        boot_files             early_config, Stub
+//!    image_modules             find_signed        boot_files             Start, chainload
 //!            │                 find_unsigned      find_theme             default_grub, grub_cfg,
 //!            ▼                       │                  │                bls_entries, grubenv
 //!     Platform::load                 │                  │                       │
@@ -19,9 +19,9 @@
 //!    2 pieces: bytes 0..440 of the disk, and the BIOS boot partition or gap
 //! ```
 //!
-//! For BIOS: [`image_modules`], [`Platform::load`] with [`Target::I386Pc`], [`core_img`] with [`early_config`] as embedded
-//! text, [`place`]. For `efi`: [`find_unsigned`], else [`efi_image`] the same way, as `EFI/BOOT/BOOTX64.EFI`; an image that
-//! was found takes its configuration from a [`Stub`] beside itself and in its vendor's directory. For `uefi`:
+//! For BIOS: [`image_modules`], [`Platform::load`] with [`Target::I386Pc`], [`core_img`] with [`Start::embedded`] as its
+//! configuration, [`place`]. For `efi`: [`find_unsigned`], else [`efi_image`] the same way, as `EFI/BOOT/BOOTX64.EFI`; an image that
+//! was found takes its configuration from [`Start::stub`] beside itself and in its vendor's directory. For `uefi`:
 //! [`find_signed`], and the same stubs. Configurations name files as GRUB sees them: [`BootFs`] says how `/boot` is called
 //! on its file system.
 //!
@@ -44,7 +44,7 @@ mod signed;
 mod words;
 
 pub use core_img::{CoreImage, SECTOR, core_img};
-pub use early::{Find, Stub, early_config};
+pub use early::{Find, Start, Unlock, chainload};
 pub use efi::efi_image;
 pub use files::{BootFile, boot_directory, boot_files, find_theme, image_modules};
 pub use menu::{BootFs, BootKernel, bls_entries, boot_kernels, grub_cfg, grubenv};

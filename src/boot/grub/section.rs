@@ -24,7 +24,7 @@ pub struct Embedded {
     /// The directory in which `grub.cfg` and modules are looked for, on the device that [`Embedded::config`] finds:
     /// `/boot/grub`.
     pub prefix: String,
-    /// Commands that are executed first, one a line; see [`early_config`](super::early_config).
+    /// Commands that are executed first, one a line; see [`Start::embedded`](super::Start::embedded).
     pub config: String,
 }
 
