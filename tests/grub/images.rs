@@ -4,7 +4,9 @@ use super::support::*;
 use super::tree::*;
 use diskwright::boot::grub::{Platform, Room};
 use diskwright::boot::grub::{Target, core_img, efi_image, place};
-use diskwright_formats::fault::RefusalKind;
+use diskwright_formats::fault::{Refusal, RefusalKind};
+use diskwright_formats::layout::ContentId;
+use diskwright_fstools::tree::{Data, Kind, Node, NodeId};
 use std::io::Read;
 
 /// The largest set that a core image is asked to hold: KIWI's for BIOS.
@@ -132,5 +134,53 @@ fn what_the_tree_lacks_is_refused_with_the_package() {
         let refusal = Platform::load(&tree, Target::I386Pc, &["no_such"], unread).unwrap_err();
         assert_eq!(refusal.kind, RefusalKind::Missing);
         assert!(refusal.to_string().contains("no_such.mod"), "{refusal}");
+    }
+}
+
+#[test]
+fn files_are_read_once_and_only_those_that_are_needed() {
+    for release in releases("grub-reads") {
+        let whole = tree(&release, Target::X86_64Efi);
+        let mut contents = Vec::new();
+        let mut tree = empty();
+        for step in whole.walk() {
+            if let Kind::File(data) = &whole.node(step.node).kind {
+                let Data::Bytes(bytes) = data else { panic!("all is in memory") };
+                let id = ContentId(contents.len() as u32);
+                let kind = Kind::File(Data::Content { id, size: bytes.len() as u64, runs: None });
+                let meta = whole.node(step.node).meta;
+                let path = String::from_utf8(step.path.clone()).unwrap();
+                tree.put(path.as_bytes(), Node { meta, kind }, meta).unwrap();
+                contents.push(bytes.clone());
+            }
+        }
+        let mut asked = Vec::new();
+        let mut read = |node: NodeId, cut: usize| {
+            let Kind::File(Data::Content { id, .. }) = tree.node(node).kind else { panic!("a file") };
+            asked.push(id);
+            Ok::<_, Refusal>(contents[id.0 as usize][cut..].to_vec())
+        };
+        let loaded = Platform::load(&tree, Target::X86_64Efi, &["normal"], |node| read(node, 0)).unwrap();
+        let refusal =
+            Platform::load(&tree, Target::X86_64Efi, &["normal"], |node| read(node, 1)).unwrap_err();
+        assert!(refusal.reason.contains("changed"), "{refusal}");
+        assert_eq!(loaded, platform(&release, Target::X86_64Efi, &["normal"]));
+        // Kernel, dependencies, modules; and one more that was refused.
+        assert_eq!(asked.len(), 2 + loaded.modules().count() + 1);
+        let failed = |_| Err::<Vec<u8>, _>(Fails::Io);
+        assert_eq!(Platform::load(&tree, Target::X86_64Efi, &["normal"], failed), Err(Fails::Io));
+    }
+}
+
+/// What a reader fails with comes back as it is.
+#[derive(Debug, PartialEq, Eq)]
+enum Fails {
+    Io,
+    Refused,
+}
+
+impl From<Refusal> for Fails {
+    fn from(_: Refusal) -> Fails {
+        Fails::Refused
     }
 }
