@@ -564,3 +564,40 @@ fn only_with_write_does_a_guest_write_to_the_image() {
     let said = run(command.args(["--accel", "tcg", "--expect", "more", "--timeout", "60"])).ends(1).stderr;
     assert!(said.contains("written\n") && said.contains("the guest powered off"), "{said}");
 }
+
+/// What `doctor` says of a row.
+fn doctor(what: &str) -> String {
+    let report: Value = serde_json::from_str(&diskwright(["doctor", "--json"]).ends(0).stdout).unwrap();
+    let row = report["findings"].as_array().unwrap().iter().find(|row| row["what"] == what);
+    row.unwrap_or_else(|| panic!("{what}: {report}"))["found"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_uefi_starts_a_loader_and_with_secure_boot_refuses_one_that_is_not_signed() {
+    const TEST: &str = "a_uefi_starts_a_loader_and_with_secure_boot_refuses_one_that_is_not_signed";
+    let (Some(_), Some(root)) = (oracle(TEST, "qemu-system-x86_64"), debian_root(TEST)) else { return };
+    if doctor("UEFI firmware") == "no" || doctor("UEFI with Secure Boot") == "no" {
+        return skip(TEST, "OVMF missing (package ovmf)");
+    }
+    let work = tempfile::tempdir().unwrap();
+    let [tree, image] = ["tree", "disk.qcow2"].map(|name| work.path().join(name));
+    boot_files(&tree);
+    let loader = "./usr/lib/systemd/boot/efi/systemd-bootx64.efi";
+    tool("tar", ["-xf".as_ref(), root.as_os_str(), "-C".as_ref(), tree.as_os_str(), loader.as_ref()]);
+    diskwright(["create".as_ref(), "--root".as_ref(), tree.as_os_str(), "-o".as_ref(), image.as_os_str()])
+        .ends(0);
+    let before = std::fs::read(&image).unwrap();
+    let boot = |arguments: &[&str]| {
+        let mut command = command(["boot".as_ref(), image.as_os_str()]);
+        let run =
+            run(command.args(["--accel", "tcg", "--timeout", "120", "--json", "--expect"]).args(arguments));
+        let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run:?}"));
+        (run.code, report)
+    };
+    let (code, report) = boot(&["Reboot Into Firmware Interface"]);
+    assert_eq!((code, &report["firmware"]), (Some(0), &"uefi".into()), "{report}");
+    let (code, report) = boot(&["Reboot Into Firmware Interface", "--secure-boot"]);
+    assert_eq!((code, &report["secure_boot"]), (Some(1), &true.into()), "{report}");
+    assert!(report["reason"].as_str().unwrap().starts_with("Secure Boot refused a program"), "{report}");
+    assert!(before == std::fs::read(&image).unwrap(), "not written");
+}
