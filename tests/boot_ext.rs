@@ -5,8 +5,8 @@
 mod support;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use support::guest::{self, Disk};
 use support::*;
 
 /// Row and options: what distributions make or made, and what lies between.
@@ -27,18 +27,14 @@ const SETS: &[(&str, &[&str])] = &[
     ("ext2", &["-b", "2048", "-I", "128", "-O", "none"]),
 ];
 
-/// Modules between the kernel and a virtio disk, in the order in which they are loaded.
-const MODULES: &[&str] =
-    &["virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk"];
-
-/// For each disk: mounts it, compares all files with their sums, changes it, says so. A kernel may have some modules inside.
+/// For each disk: mounts it, compares all files with their sums, changes it, says so.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc proc /proc
 mount -t devtmpfs devtmpfs /dev
 echo 1 >/proc/sys/kernel/printk
-for module in MODULES; do [ ! -e /modules/$module.ko ] || insmod /modules/$module.ko; done
+while read -r module; do insmod /modules/$module; done </modules/order
 for device in /dev/vd?; do
   result=failed
   if mount -t ext4 $device /mnt || mount -t ext3 $device /mnt || mount -t ext2 $device /mnt; then
@@ -53,37 +49,6 @@ done
 echo DISKWRIGHT-DONE
 poweroff -f
 "#;
-
-/// Kernel and initramfs out of the Debian root.
-fn guest(work: &Path, root: &Path, busybox: &Path) -> (PathBuf, PathBuf) {
-    let out = work.join("root");
-    std::fs::create_dir(&out).unwrap();
-    let mut tar = Command::new("tar");
-    tar.arg("-xf").arg(root).arg("-C").arg(&out).arg("--wildcards");
-    tar.args(["./boot/vmlinuz-*", "./usr/lib/modules/*/kernel/drivers/virtio/*.ko", "*/virtio_blk.ko"]);
-    run(&mut tar).ends(0);
-    let boot = out.join("boot");
-    let kernel = boot.join(listing(&boot).into_iter().find(|name| name.starts_with("vmlinuz-")).unwrap());
-    let version = listing(&out.join("usr/lib/modules")).remove(0);
-    let drivers = out.join("usr/lib/modules").join(version).join("kernel/drivers");
-    let ram = work.join("ram");
-    for directory in ["bin", "proc", "dev", "mnt", "modules"] {
-        std::fs::create_dir_all(ram.join(directory)).unwrap();
-    }
-    std::fs::copy(busybox, ram.join("bin/busybox")).unwrap();
-    for module in MODULES {
-        let name = format!("{module}.ko");
-        let from = ["virtio", "block"].map(|room| drivers.join(room).join(&name));
-        if let Some(from) = from.iter().find(|path| path.is_file()) {
-            std::fs::copy(from, ram.join("modules").join(name)).unwrap();
-        }
-    }
-    write(ram.join("init"), INIT.replace("MODULES", &MODULES.join(" ")));
-    run(Command::new("chmod").arg("755").arg(ram.join("init"))).ends(0);
-    let pack = format!("cd {} && find . | cpio -o -H newc --quiet > ../initramfs", ram.display());
-    run(Command::new("sh").arg("-c").arg(pack)).ends(0);
-    (kernel, work.join("initramfs"))
-}
 
 /// A tree with the sums of its files in it, and an image of it for each set.
 fn images(work: &Path) -> Vec<PathBuf> {
@@ -100,44 +65,14 @@ fn images(work: &Path) -> Vec<PathBuf> {
     SETS.iter().enumerate().map(one).collect()
 }
 
-/// Boots until the kernel powers off and gives what it said.
-fn boot(work: &Path, kernel: &Path, initramfs: &Path, disks: &[PathBuf]) -> String {
-    let serial = work.join("serial");
-    let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "512"]);
-    qemu.args(["-display", "none", "-vga", "none", "-monitor", "none", "-nic", "none", "-no-reboot"]);
-    qemu.arg("-serial").arg(format!("file:{}", serial.display()));
-    qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
-    qemu.args(["-append", "console=ttyS0 no_timer_check panic=-1 quiet"]);
-    for disk in disks {
-        qemu.arg("-drive").arg(format!("if=virtio,format=raw,file={}", disk.display()));
-    }
-    let mut child = qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let end = Instant::now() + Duration::from_secs(300);
-    while Instant::now() < end && child.try_wait().unwrap().is_none() {
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    let _ = child.kill();
-    child.wait().unwrap();
-    String::from_utf8_lossy(&std::fs::read(serial).unwrap()).into_owned()
-}
-
 #[test]
 fn a_distributions_kernel_mounts_every_set_and_writes() {
     const TEST: &str = "a_distributions_kernel_mounts_every_set_and_writes";
-    let (Some(_), Some(busybox), Some(_), Some(root)) = (
-        oracle(TEST, "qemu-system-x86_64"),
-        oracle(TEST, "busybox"),
-        oracle(TEST, "cpio"),
-        debian_root(TEST),
-    ) else {
-        return;
-    };
+    let Some(guest) = guest::with_init(TEST, INIT) else { return };
     let work = tempfile::tempdir().unwrap();
-    let (kernel, initramfs) = guest(work.path(), &root, &busybox);
-    let disks = images(work.path());
-    let said = boot(work.path(), &kernel, &initramfs, &disks);
-    assert!(said.contains("DISKWRIGHT-DONE"), "{said}");
+    let images = images(work.path());
+    let disks: Vec<Disk> = images.iter().map(|path| Disk { path, sector: 512 }).collect();
+    let said = guest.boot(&disks, true);
     let failed: Vec<_> = SETS
         .iter()
         .zip('a'..)
@@ -146,7 +81,7 @@ fn a_distributions_kernel_mounts_every_set_and_writes() {
         .collect();
     assert!(failed.is_empty(), "{failed:?}:\n{said}");
     let Some(e2fsck) = oracle(TEST, "e2fsck") else { return };
-    for ((row, options), disk) in SETS.iter().zip(&disks) {
+    for ((row, options), disk) in SETS.iter().zip(&images) {
         let checked = run(Command::new(&e2fsck).arg("-fn").arg(disk));
         let words = checked.stdout.lines().filter(|line| !line.is_empty()).count();
         assert!(checked.code == Some(0) && words == 6, "{row} {options:?}: {}", checked.stdout);

@@ -174,15 +174,21 @@ echo DISKWRIGHT-DONE
 poweroff -f
 "#;
 
-/// A kernel and an initramfs that looks at disks.
+/// A kernel and an initramfs.
 pub struct Guest {
     work: tempfile::TempDir,
     kernel: PathBuf,
     initramfs: PathBuf,
 }
 
-/// The guest, if everything that it is made of is here; what is missing is said.
+/// The guest that looks at disks, if everything that it is made of is here; what is missing is said.
 pub fn prepare(test: &str) -> Option<Guest> {
+    with_init(test, INIT)
+}
+
+/// A guest whose first process is this script, for busybox; `/modules/order` names the modules of `/modules` in the order
+/// in which they are loaded. It says `DISKWRIGHT-DONE` at its end and powers off.
+pub fn with_init(test: &str, init: &str) -> Option<Guest> {
     let (Some(_), Some(busybox), Some(_), Some(root)) = (
         oracle(test, "qemu-system-x86_64"),
         oracle(test, "busybox"),
@@ -203,7 +209,7 @@ pub fn prepare(test: &str) -> Option<Guest> {
     let ram = work.path().join("ram");
     programs(&tree, &ram, &busybox);
     modules(&tree, &ram.join("modules"));
-    write(ram.join("init"), INIT);
+    write(ram.join("init"), init);
     run(Command::new("chmod").arg("755").arg(ram.join("init"))).ends(0);
     std::fs::remove_dir_all(&tree).unwrap();
     let pack = "find . | cpio -o -H newc --quiet > ../initramfs";
@@ -257,8 +263,7 @@ impl Guest {
     /// What the kernel sees of these disks, in their order, as it came: positions and lengths in units of 512 bytes.
     #[track_caller]
     pub fn tells(&self, disks: &[Disk]) -> Vec<Value> {
-        let said = self.boot(disks);
-        assert!(said.contains("DISKWRIGHT-DONE"), "{said}");
+        let said = self.boot(disks, false);
         let lines = said.lines().filter_map(|line| line.split_once("DISKWRIGHT-DISK "));
         let told: Vec<Value> = lines
             .map(|(_, json)| serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}")))
@@ -280,8 +285,9 @@ impl Guest {
         self.tells(disks).iter().map(seen).collect()
     }
 
-    /// Boots until the kernel powers off and gives what it said.
-    fn boot(&self, disks: &[Disk]) -> String {
+    /// Boots until the kernel powers off and gives what it said. With `write` what it writes is written to the images.
+    #[track_caller]
+    pub fn boot(&self, disks: &[Disk], write: bool) -> String {
         let serial = self.work.path().join("serial");
         let mut qemu = Command::new("qemu-system-x86_64");
         qemu.args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "512"]);
@@ -290,11 +296,9 @@ impl Guest {
         qemu.arg("-kernel").arg(&self.kernel).arg("-initrd").arg(&self.initramfs);
         qemu.args(["-append", "console=ttyS0 no_timer_check panic=-1 quiet"]);
         for (at, disk) in disks.iter().enumerate() {
-            let drive = format!(
-                "if=none,id=disk{at},format={},snapshot=on,file={}",
-                format_of(disk.path),
-                disk.path.display()
-            );
+            let (format, path) = (format_of(disk.path), disk.path.display());
+            let snapshot = if write { "off" } else { "on" };
+            let drive = format!("if=none,id=disk{at},format={format},snapshot={snapshot},file={path}");
             let sector = disk.sector;
             let device = format!(
                 "virtio-blk-pci,drive=disk{at},logical_block_size={sector},physical_block_size={sector}"
@@ -311,7 +315,9 @@ impl Guest {
         let _ = child.kill();
         child.wait().unwrap();
         let said = |path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
-        said(self.work.path().join("errors")) + &said(serial).replace('\r', "")
+        let said = said(self.work.path().join("errors")) + &said(serial).replace('\r', "");
+        assert!(said.contains("DISKWRIGHT-DONE"), "{said}");
+        said
     }
 }
 
