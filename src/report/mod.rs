@@ -3,6 +3,7 @@
 mod info;
 pub mod kiwi;
 mod layout;
+mod picture;
 mod support;
 mod values;
 
@@ -10,6 +11,7 @@ pub use info::{
     Info, ItemInfo, Origin, ProfileInfo, RepositoryInfo, Section, TypeInfo, UserInfo, Value, info,
 };
 pub use layout::{LayoutReport, MbrReport, PartitionReport};
+pub use picture::{Ink, Stretch, picture};
 pub use support::{
     Blocker, DescriptionSupport, ImageSupport, Missing, Support, Totals, Verdict, choices, support,
 };
