@@ -8,6 +8,7 @@ use crate::report::LayoutReport;
 use crate::survey::Survey;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::identity::Identity;
+use diskwright_formats::layout::Contents;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::path::PathBuf;
@@ -109,9 +110,10 @@ pub fn numbers(
     image: &Image,
     identity: &Identity,
     tree: diskwright_fstools::tree::Tree,
+    contents: &dyn Contents,
 ) -> Result<Fit, Refusal> {
     let plan = plan(image, identity)?;
-    let mut fit = draft(&plan, tree)?;
+    let mut fit = draft(&plan, tree, contents)?;
     if unwritten(&plan).is_none() && fit.obstacles.is_empty() {
         compose(&mut fit, identity)?;
     }
@@ -123,11 +125,12 @@ pub fn lay(
     image: &Image,
     identity: &Identity,
     tree: diskwright_fstools::tree::Tree,
+    contents: &dyn Contents,
     stage: &mut dyn FnMut(Stage),
 ) -> Result<(Fit, Vec<Composed>), Refusal> {
     let plan = plan(image, identity)?;
     stage(Stage::Fit);
-    let mut fit = fit(&plan, tree)?;
+    let mut fit = fit(&plan, tree, contents)?;
     stage(Stage::Compose);
     let composed = compose(&mut fit, identity)?;
     Ok((fit, composed))
@@ -141,7 +144,7 @@ pub fn run(
     stage: &mut dyn FnMut(Stage),
 ) -> Result<Report, BuildError> {
     let Survey { tree, contents, .. } = survey;
-    let (fit, composed) = lay(request.image, request.identity, tree, stage)?;
+    let (fit, composed) = lay(request.image, request.identity, tree, &contents, stage)?;
     if let Some(largest) = request.largest.filter(|&largest| fit.len > largest) {
         let reason = format!("{} bytes, and no image may be larger than {largest}", fit.len);
         let spot = Spot::new("image", fit.plan.name.clone());

@@ -332,6 +332,7 @@ fn describe_tree(tree: &Tree, name: &str, choice: &Choice) -> Result<Image, Reso
         partitions,
         active: None,
         volumes: None,
+        grub: None,
         loader: loader.map_or(Loader::Custom, |_| Loader::SystemdBoot { timeout: 3, initrd: true }),
         naming: Naming::Uuid,
         readonly_root: false,

@@ -1,11 +1,12 @@
 //! What goes onto the EFI system partition, on small trees.
 
-use diskwright::boot::{EspFiles, esp_files, find_kernels, find_loader};
+use diskwright::boot::{BootFiles, esp_files, find_kernels, find_loader};
 use diskwright::model::{Arch, Loader, MIB};
 use diskwright::plan::{BootPlan, fit, plan};
 use diskwright::resolve::{Choice, from_tree};
 use diskwright_formats::identity::Identity;
 use diskwright_formats::layout::ContentId;
+use diskwright_formats::layout::Memory;
 use diskwright_fstools::tree::{Data, Kind, Meta, Node, Time, Tree};
 
 const LOADER: &str = "/usr/lib/systemd/boot/efi/systemd-bootx64.efi";
@@ -29,15 +30,15 @@ fn tree_of(paths: &[&str]) -> Tree {
 
 fn boot(initrd: bool) -> BootPlan {
     let loader = Loader::SystemdBoot { timeout: 4, initrd };
-    BootPlan { loader, title: "The title".to_owned(), token: "demo".to_owned() }
+    BootPlan { loader, title: "The title".to_owned(), token: "demo".to_owned(), grub: None }
 }
 
-fn files_of(tree: &Tree) -> EspFiles {
+fn files_of(tree: &Tree) -> BootFiles {
     esp_files(&boot(true), Arch::X86_64, "quiet root=UUID=1", tree, 9).expect("it boots")
 }
 
 /// A line for each file: its path, and its text or the id of its content.
-fn list(files: &EspFiles) -> String {
+fn list(files: &BootFiles) -> String {
     let line = |(path, node): &(String, Node)| {
         assert_eq!(node.meta.uid, 0);
         match &node.kind {
@@ -46,7 +47,7 @@ fn list(files: &EspFiles) -> String {
             other => panic!("{path}: {other:?}"),
         }
     };
-    files.files.iter().map(line).collect()
+    files.esp.iter().map(line).collect()
 }
 
 #[test]
@@ -180,7 +181,7 @@ fn what_is_missing_is_named_with_where_it_was_looked_for() {
     assert!(reason.starts_with("boot: /boot/vmlinuz-6:1: a kernel whose version is no name"), "{reason}");
     let custom = BootPlan { loader: Loader::Custom, ..boot(true) };
     let nothing = esp_files(&custom, Arch::X86_64, "", &tree_of(&[]), 0).expect("nothing is asked for");
-    assert!(nothing.files.is_empty() && nothing.entries.is_empty());
+    assert!(nothing.esp.is_empty() && nothing.entries.is_empty());
 }
 
 #[test]
@@ -197,7 +198,7 @@ fn esp_of(paths: &[&str], esp_size: Option<&str>) -> Result<(Vec<String>, u64), 
     let choice = Choice { esp_size, ..Choice::new(Arch::X86_64) };
     let image = from_tree(&tree, "demo", &choice).expect("a tree is enough");
     let plan = plan(&image, &Identity::new(b"seed", 9)).expect("it can be planned");
-    let fit = fit(&plan, tree)
+    let fit = fit(&plan, tree, &Memory(Vec::new()))
         .map_err(|refusal| format!("{refusal}\n{}", refusal.hint.as_deref().unwrap_or("")))?;
     let esp = fit.places.into_iter().next().expect("the first is the ESP");
     let walk = esp

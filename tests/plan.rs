@@ -9,6 +9,7 @@ use diskwright::report::LayoutReport;
 use diskwright::resolve::{Choice, from_tree, resolve};
 use diskwright_formats::fault::{Refusal, RefusalKind};
 use diskwright_formats::layout::ContentId;
+use diskwright_formats::layout::Memory;
 use diskwright_formats::table::gpt::{first_usable, last_usable};
 use diskwright_fstools::tree::{Data, Kind, Meta, Node, Time, Tree};
 use proptest::prelude::*;
@@ -273,7 +274,7 @@ fn tree_of(files: &[(&str, u64)]) -> Tree {
 }
 
 fn fit_of(image: &Image, tree: Tree) -> Result<Fit, Refusal> {
-    fit(&plan_of(image), tree)
+    fit(&plan_of(image), tree, &Memory(Vec::new()))
 }
 
 /// Name, start and length in MiB of each part.
@@ -569,7 +570,7 @@ fn a_tree_without_a_description_makes_a_disk() {
         "1 p.UEFI c12a7328 | content + max(32 MiB, 100 %) | vfat [-n EFI] /boot/efi\n\
          2 p.lxroot b921b045 | content + max(256 MiB, 20 %) | ext4 [-L ROOT] /\n"
     );
-    let fit = fit(&plan, loader).expect("it fits");
+    let fit = fit(&plan, loader, &Memory(Vec::new())).expect("it fits");
     let root = fit.places[1].tree.as_ref().expect("a tree");
     assert!(root.lookup(b"/tmp/x").is_some(), "nothing is left out");
     assert_eq!(fit.entries[0].file, "loader/entries/my_disk-6.1.conf");
@@ -585,7 +586,7 @@ fn a_bare_file_system_has_neither_table_nor_fstab() {
     let plan = plan_of(&image_of(xml, &x86()));
     assert_eq!(table(&plan), "- | 300 MiB | ext4 [-m 1] /\n");
     assert_eq!((plan.outputs[0].file.as_str(), plan.files.len()), ("demo.x86_64-1.2.3.ext4", 0));
-    let fit = fit(&plan, tree_of(&[("/a", 5)])).expect("it fits");
+    let fit = fit(&plan, tree_of(&[("/a", 5)]), &Memory(Vec::new())).expect("it fits");
     assert_eq!((numbers(&fit), fit.len), (named(&[("root", 0, 300)]), 300 * MIB));
     let small = image_of(&xml.replace("300", "9"), &x86());
     let refusal = fit_of(&small, tree_of(&[("/opt/a", 50)])).expect_err("it does not fit");
@@ -621,12 +622,13 @@ fn a_refusal_is_shown_where_the_description_says_the_size() {
         ),
     ];
     for (files, expected) in cases {
-        let refusal = fit(&plan, tree_of(files)).expect_err("it is refused");
+        let refusal = fit(&plan, tree_of(files), &Memory(Vec::new())).expect_err("it is refused");
         let diagnostics = resolved.locate(&plan, &refusal).expect("it has a place");
         assert!(diagnostics.to_string().starts_with(expected), "{diagnostics}");
         assert!(diagnostics.stop() && diagnostics.list[0].hint.is_some());
     }
-    let elsewhere = fit(&plan, tree_of(&[("/etc/fstab.script", 0)])).expect_err("it is refused");
+    let elsewhere =
+        fit(&plan, tree_of(&[("/etc/fstab.script", 0)]), &Memory(Vec::new())).expect_err("it is refused");
     assert_eq!(resolved.locate(&plan, &elsewhere), None);
 }
 

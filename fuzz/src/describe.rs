@@ -11,6 +11,7 @@ use diskwright::model::{Arch, Model};
 use diskwright::plan::{fit, plan};
 use diskwright::resolve::{Choice, ResolveError, resolve};
 use diskwright_formats::fault::RefusalKind;
+use diskwright_formats::layout::Memory;
 use diskwright_formats::layout::Reader;
 use diskwright_fstools::tree::{Kind, Meta, Node, Time, Tree};
 
@@ -52,7 +53,7 @@ fn assert_model(model: &Model, arch: Arch) {
         Err(ResolveError::Choice(refusal)) => return assert!(!refusal.to_string().is_empty()),
     };
     let Ok(planned) = plan(&resolved.image, &seed::identity()) else { return };
-    let mut fitted = match fit(&planned, root()) {
+    let mut fitted = match fit(&planned, root(), &Memory(Vec::new())) {
         Ok(fitted) => fitted,
         Err(refusal) => {
             if let Some(diagnostics) = resolved.locate(&planned, &refusal) {

@@ -14,6 +14,7 @@
 //! ```
 
 pub mod grub;
+mod install;
 mod kernels;
 mod version;
 
@@ -21,8 +22,11 @@ pub use kernels::{Kernel, find_kernels};
 pub use version::compare as compare_versions;
 
 use crate::model::{Arch, Loader};
-use crate::plan::BootPlan;
+pub use install::{BiosCore, placed};
+
+use crate::plan::{BootPlan, ESP, Plan};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
+use diskwright_formats::layout::Contents;
 use diskwright_fstools::tree::{Kind, Meta, Node, NodeId, ROOT, Time, Tree, components};
 
 /// Most symbolic links that are followed on one way (Linux: `MAXSYMLINKS`).
@@ -41,24 +45,42 @@ pub struct BootEntry {
     pub initrd: Option<String>,
 }
 
-/// What goes onto the EFI system partition, and the entries among it, the default first.
+/// What a loader adds.
 #[derive(Clone, Debug, Default)]
-pub struct EspFiles {
-    /// Path on the partition, and what lies there.
-    pub files: Vec<(String, Node)>,
+pub struct BootFiles {
+    /// Absolute path in the tree, and what lies there.
+    pub root: Vec<(String, Node)>,
+    /// Path on the EFI system partition, and what lies there.
+    pub esp: Vec<(String, Node)>,
     /// Entries, the default first.
     pub entries: Vec<BootEntry>,
+    /// What lies in front of the partitions, for machines with BIOS.
+    pub core: Option<BiosCore>,
+    /// What was done another way than asked, for people.
+    pub notes: Vec<String>,
 }
 
-/// Loader, configuration and kernels out of a tree. Refused: a loader or kernel that is asked for and missing.
+/// What the loader of a plan needs, out of a tree. Refused: a loader or kernel that is asked for and missing.
+pub fn boot_files(plan: &Plan, tree: &Tree, contents: &dyn Contents) -> Result<BootFiles, Refusal> {
+    let Some(boot) = &plan.boot else { return Ok(BootFiles::default()) };
+    match &boot.grub {
+        Some(grub) => install::grub(plan, grub, tree, contents),
+        None if plan.parts.iter().any(|part| part.role == ESP) => {
+            esp_files(boot, plan.arch, plan.command_line.as_deref().unwrap_or(""), tree, plan.epoch)
+        }
+        None => Ok(BootFiles::default()),
+    }
+}
+
+/// systemd-boot, its configuration and kernels out of a tree.
 pub fn esp_files(
     boot: &BootPlan,
     arch: Arch,
     command_line: &str,
     tree: &Tree,
     epoch: i64,
-) -> Result<EspFiles, Refusal> {
-    let Loader::SystemdBoot { timeout, initrd } = boot.loader else { return Ok(EspFiles::default()) };
+) -> Result<BootFiles, Refusal> {
+    let Loader::SystemdBoot { timeout, initrd } = boot.loader else { return Ok(BootFiles::default()) };
     let loader = loader_of(tree, arch).ok_or_else(|| no_loader(arch))?;
     let mut kernels = find_kernels(tree)?;
     if kernels.is_empty() {
@@ -89,7 +111,7 @@ pub fn esp_files(
         let initrd = kernel.initrd.map(|(path, ..)| path);
         entries.push(BootEntry { file: entry, version: kernel.version, kernel: kernel.path, initrd });
     }
-    Ok(EspFiles { files, entries })
+    Ok(BootFiles { esp: files, entries, ..BootFiles::default() })
 }
 
 /// An entry of type 1 (UAPI.1, section on type #1 boot loader specification entries).

@@ -275,7 +275,7 @@ fn make(
     notes.iter().for_each(|note| voice.note(note));
     let identity = identity(image, setting.seed.as_deref().map(str::as_bytes), setting.epoch_or_default());
     if writing.dry_run {
-        let laid = build::lay(image, &identity, survey.tree, &mut |_| {});
+        let laid = build::lay(image, &identity, survey.tree, &survey.contents, &mut |_| {});
         let (fit, _) = laid.map_err(|refusal| wanted.refused(refusal, &identity, voice))?;
         warn(&fit.plan, voice);
         return voice.result(&fit, &layout_text(&fit)).map(|()| None);

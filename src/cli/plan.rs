@@ -60,7 +60,7 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
 }
 
 fn fitted(wanted: &Wanted, identity: &Identity, survey: Survey, voice: Voice) -> Result<(), Failure> {
-    let fit = build::numbers(&wanted.image, identity, survey.tree);
+    let fit = build::numbers(&wanted.image, identity, survey.tree, &survey.contents);
     let fit = fit.map_err(|refusal| wanted.refused(refusal, identity, voice))?;
     warn(&fit.plan, voice);
     for refusal in &fit.obstacles {
@@ -191,7 +191,7 @@ fn tail(text: &mut String, plan: &Plan) {
             );
         }
         Some(Loader::Grub) => {
-            let _ = writeln!(text, "boot: GRUB, which cannot be installed yet");
+            let _ = writeln!(text, "boot: GRUB out of the tree");
         }
         Some(Loader::Zipl) => {
             let _ = writeln!(text, "boot: a loader for s390, which cannot be installed yet");

@@ -5,13 +5,15 @@
 //! tree -> file system --> table -> disk -> container, for each output
 //! ```
 
+use crate::boot::grub::Piece;
+use crate::boot::placed;
 use crate::model::{Loader, Table};
 use crate::plan::{
     CLONES, DiskPlan, Entry, Fit, Place, Plan, Run, Slot, Usage, clones_text, fs_identity, told, within,
 };
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::identity::Identity;
-use diskwright_formats::layout::{Extent, Layout, What, differences};
+use diskwright_formats::layout::{Extent, Layout, LayoutError, What, differences};
 use diskwright_formats::registry::find_disk;
 use diskwright_formats::table::{gpt, mbr};
 use diskwright_fstools::registry::{Geometry, Laid};
@@ -50,7 +52,7 @@ pub fn compose(fit: &mut Fit, identity: &Identity) -> Result<Vec<Composed>, Refu
     }
     let beside = clones_file(fit);
     let layout = match &disk {
-        Some(disk) => lay_disk(fit, disk, layouts, identity)?,
+        Some(disk) => boot_code(fit, sector, lay_disk(fit, disk, layouts, identity)?)?,
         None => layouts.pop().unwrap_or_default(),
     };
     let outputs = fit.plan.outputs.iter().map(|output| {
@@ -68,6 +70,23 @@ pub fn compose(fit: &mut Fit, identity: &Identity) -> Result<Vec<Composed>, Refu
         Ok(Composed { file: output.file.clone(), format: output.format.clone(), layout })
     });
     outputs.chain(beside.map(Ok)).collect()
+}
+
+/// The disk with what a BIOS starts.
+fn boot_code(fit: &Fit, sector: u32, mut disk: Layout) -> Result<Layout, Refusal> {
+    let Some(core) = &fit.core else { return Ok(disk) };
+    for Piece { start, bytes, what } in placed(core, &fit.places, sector)? {
+        let len = bytes.len() as u64;
+        let label = if start == 0 { What::new(&"grub boot.img") } else { What::new(&"grub core.img") };
+        let layout = Layout::new(len, vec![Extent::of_bytes(0, bytes, label)], Vec::new());
+        let layout = layout.expect("one extent as long as the layout");
+        let taken = |error: LayoutError| {
+            let reason = format!("no room for the boot loader: {error}");
+            Refusal::new(RefusalKind::Invalid, Spot::new("boot", what), reason)
+        };
+        disk.splice(start, &layout, "grub").map_err(taken)?;
+    }
+    Ok(disk)
 }
 
 /// Where a clone and its origin hold other bytes.
@@ -108,11 +127,12 @@ pub fn unwritten(plan: &Plan) -> Option<Refusal> {
         }
     }
     let disk = plan.disk.as_ref()?;
-    match (&disk.volumes, disk.table, plan.boot.as_ref().map(|boot| boot.loader)) {
+    let boot = plan.boot.as_ref().map(|boot| (boot.loader, &boot.grub));
+    match (&disk.volumes, disk.table, boot) {
         (Some(volumes), _, _) => refuse("", format!("volumes of {}", volumes.manager.name())),
         (_, Table::Dasd, _) => refuse("", "the table of a DASD".to_owned()),
-        (_, _, Some(Loader::Grub)) => refuse("", "GRUB".to_owned()),
-        (_, _, Some(Loader::Zipl)) => refuse("", "a loader for s390".to_owned()),
+        (_, _, Some((Loader::Grub, None))) => refuse("", "GRUB for this machine".to_owned()),
+        (_, _, Some((Loader::Zipl, _))) => refuse("", "a loader for s390".to_owned()),
         _ => None,
     }
 }

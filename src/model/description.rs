@@ -2,7 +2,7 @@
 
 use super::{
     Bytes, DescribedPartition, Fact, Format, Layer, Naming, Packages, Partition, Repository, SectorSize,
-    SystemVolume, User,
+    SystemVolume, TimeoutStyle, User,
 };
 use crate::describe::{Diagnostic, Span};
 use serde::Serialize;
@@ -240,6 +240,8 @@ pub struct DiskType {
     pub format: Option<Format>,
     /// `bootloader`; `None`: left out.
     pub loader: Option<super::Loader>,
+    /// What `bootloader` says besides.
+    pub menu: Menu,
     /// `size`.
     pub size: Option<SizeElement>,
     /// `oem-resize`; KIWI's default is true.
@@ -257,6 +259,25 @@ impl DiskType {
     pub fn counts_system(&self) -> bool {
         self.system_mib.is_some() && (!self.resize || self.spare_last)
     }
+}
+
+/// Attributes of `bootloader` that are for GRUB's menu.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Menu {
+    /// `timeout`, seconds.
+    pub timeout: Option<u32>,
+    /// `timeout_style`
+    pub style: Option<TimeoutStyle>,
+    /// `input_console`
+    pub input: Option<String>,
+    /// `output_console`
+    pub output: Option<String>,
+    /// `serial_line`
+    pub serial_line: Option<String>,
+    /// `video_mode`
+    pub video_mode: Option<String>,
+    /// `bls`
+    pub bls: Option<bool>,
 }
 
 /// `firmware`.

@@ -10,7 +10,7 @@ mod size;
 
 pub use arch::{ARCHES, Arch};
 pub use description::{
-    DescribedVolume, DiskType, Firmware, Kind, Model, Need, Overlay, Preferences, Profile, Scope,
+    DescribedVolume, DiskType, Firmware, Kind, Menu, Model, Need, Overlay, Preferences, Profile, Scope,
     SizeElement, Type,
 };
 pub use sections::{
@@ -97,6 +97,8 @@ pub struct Disk {
     pub volumes: Option<Volumes>,
     /// What starts the kernel.
     pub loader: Loader,
+    /// How GRUB starts it, where it does.
+    pub grub: Option<Grub>,
     /// How fstab and the kernel command line name devices.
     pub naming: Naming,
     /// Whether the root is mounted read-only and never checked: it is a snapshot.
@@ -188,12 +190,51 @@ pub enum Loader {
         /// Whether entries name the initrd that lies beside the kernel.
         initrd: bool,
     },
-    /// GRUB 2, which is planned and not installed yet.
+    /// GRUB 2.
     Grub,
     /// A loader for s390, which is planned and not installed.
     Zipl,
     /// Nothing is installed: the tree brings what it needs.
     Custom,
+}
+
+/// How GRUB starts the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Grub {
+    /// What starts GRUB.
+    pub firmware: Firmware,
+    /// Seconds until the default entry starts.
+    pub timeout: u32,
+    /// What is seen until then.
+    pub timeout_style: Option<TimeoutStyle>,
+    /// `input_console`: GRUB's names of terminals, parted by blanks.
+    pub input: String,
+    /// `output_console`: the same.
+    pub output: String,
+    /// `serial_line`: a command of GRUB's.
+    pub serial_line: Option<String>,
+    /// `video_mode`
+    pub video_mode: String,
+    /// `bootloader-theme`
+    pub theme: Option<String>,
+    /// `bls`: entries of the Boot Loader Specification, where the tree's own GRUB makes such.
+    pub bls: bool,
+    /// `displayname` of the image.
+    pub display_name: Option<String>,
+    /// How the kernel finds its root.
+    pub naming: Naming,
+}
+
+/// What is seen of GRUB until the default entry starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TimeoutStyle {
+    /// Seconds, counted down.
+    Countdown,
+    /// Nothing.
+    Hidden,
+    /// The menu.
+    Menu,
 }
 
 /// A file system and how much room it gets.

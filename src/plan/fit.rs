@@ -3,10 +3,11 @@
 use super::clones::{Pair, pairs};
 use super::split::{exclude, split};
 use super::{DiskPlan, ESP, Entry, FilesystemPlan, Part, Plan, ROOT, Slot, VolumePlan, kiwi, volumes};
-use crate::boot::{BootEntry, EspFiles, esp_files, put_folded};
+use crate::boot::{BiosCore, BootEntry, BootFiles, boot_files, put_folded};
 use crate::model::{Bytes, DiskSize, MIB, Table, Volumes};
 use diskwright_formats::bytes::{align_down, align_up};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
+use diskwright_formats::layout::Contents;
 use diskwright_formats::table::gpt;
 use diskwright_fstools::tree::{Kind, Meta, Node, Time, Tree};
 use serde::Serialize;
@@ -46,6 +47,11 @@ pub struct Fit {
     pub clones: Vec<Pair>,
     /// In KIWI's arithmetic: what the disk would have without `size`, in MiB.
     pub calculated_mib: Option<u64>,
+    /// What a BIOS starts, in front of the partitions.
+    #[serde(skip)]
+    pub core: Option<BiosCore>,
+    /// What was done another way than asked, for people.
+    pub notes: Vec<String>,
     /// Of [`draft`]: what keeps it from being made.
     #[serde(skip)]
     pub obstacles: Vec<Refusal>,
@@ -84,9 +90,9 @@ pub struct Usage {
 }
 
 /// Makes numbers of a plan. Refused: what does not fit, with the size that would; a loader or kernel that is missing; files
-/// in the tree that ask for work that cannot be done yet.
-pub fn fit(plan: &Plan, tree: Tree) -> Result<Fit, Refusal> {
-    let fit = draft(plan, tree)?;
+/// in the tree that ask for work that cannot be done yet. Of `contents`, files of the loader alone are read.
+pub fn fit(plan: &Plan, tree: Tree, contents: &dyn Contents) -> Result<Fit, Refusal> {
+    let fit = draft(plan, tree, contents)?;
     match fit.obstacles.first() {
         None => Ok(fit),
         Some(refusal) => Err(refusal.clone()),
@@ -95,7 +101,7 @@ pub fn fit(plan: &Plan, tree: Tree) -> Result<Fit, Refusal> {
 
 /// The same for a look at the layout: what is in the way of files alone is an obstacle in the fit and no refusal. That is a
 /// loader or a kernel that is missing, and by KIWI's arithmetic a partition that is too small for what goes into it.
-pub fn draft(plan: &Plan, mut tree: Tree) -> Result<Fit, Refusal> {
+pub fn draft(plan: &Plan, mut tree: Tree, contents: &dyn Contents) -> Result<Fit, Refusal> {
     refuse_hooks(plan, &tree)?;
     let divided = plan.disk.as_ref().and_then(|disk| disk.volumes.as_ref());
     // KIWI looks at the tree as it is given.
@@ -105,20 +111,17 @@ pub fn draft(plan: &Plan, mut tree: Tree) -> Result<Fit, Refusal> {
         divided.map(|volumes| volumes::planned(volumes, plan.root_label(), Some(&tree))).unwrap_or_default();
     let left_out = exclude(&mut tree, &plan.excludes);
     let replaced = lay_over(plan, &mut tree)?;
-    let boot = match &plan.boot {
-        Some(boot) if plan.parts.iter().any(|part| part.role == ESP) => {
-            let command_line = plan.command_line.as_deref().unwrap_or("");
-            esp_files(boot, plan.arch, command_line, &tree, plan.epoch)
-        }
-        _ => Ok(EspFiles::default()),
-    };
-    let (boot, no_loader) = match boot {
+    let (boot, no_loader) = match boot_files(plan, &tree, contents) {
         Ok(files) => (files, None),
-        Err(refusal) if refusal.kind == RefusalKind::Missing => (EspFiles::default(), Some(refusal)),
+        Err(refusal) if refusal.kind == RefusalKind::Missing => (BootFiles::default(), Some(refusal)),
         Err(refusal) => return Err(refusal),
     };
-    let entries = boot.entries.clone();
-    let trees = trees(plan, tree, boot)?;
+    let BootFiles { root, esp, entries, core, notes } = boot;
+    let directory = Meta::of_root(0o755, Time::seconds(plan.epoch));
+    for (path, node) in root {
+        tree.put(path.as_bytes(), node, directory)?;
+    }
+    let trees = trees(plan, tree, esp)?;
     let needs = needs(plan, &trees)?;
     let placed = match &plan.disk {
         Some(disk) => Placing { plan, disk, trees: &trees, needs: &needs, kiwi: kiwi.as_ref() }.place(),
@@ -143,6 +146,8 @@ pub fn draft(plan: &Plan, mut tree: Tree) -> Result<Fit, Refusal> {
         volumes,
         calculated_mib,
         obstacles: no_loader.into_iter().chain(too_small).collect(),
+        core,
+        notes,
     })
 }
 
@@ -171,7 +176,7 @@ fn lay_over(plan: &Plan, tree: &mut Tree) -> Result<Vec<String>, Refusal> {
 }
 
 /// The tree of each part; the deepest mount points are cut out first.
-fn trees(plan: &Plan, mut tree: Tree, boot: EspFiles) -> Result<Vec<Option<Tree>>, Refusal> {
+fn trees(plan: &Plan, mut tree: Tree, boot: Vec<(String, Node)>) -> Result<Vec<Option<Tree>>, Refusal> {
     let directory = Meta::of_root(0o755, Time::seconds(plan.epoch));
     let empty = |part: &Part| {
         part.filesystem.as_ref().filter(|_| part.clone_of.is_none()).map(|_| Tree::new(directory))
@@ -186,7 +191,7 @@ fn trees(plan: &Plan, mut tree: Tree, boot: EspFiles) -> Result<Vec<Option<Tree>
     }
     let slot = |role: &str| plan.parts.iter().position(|part| part.role == role);
     if let Some(esp) = slot(ESP).and_then(|at| trees[at].as_mut()) {
-        boot.files.into_iter().try_for_each(|(path, node)| put_folded(esp, &path, node, directory))?;
+        boot.into_iter().try_for_each(|(path, node)| put_folded(esp, &path, node, directory))?;
     }
     // Below an overlay, the packed root has the files.
     if let Some(root) = slot("readonly").or_else(|| slot(ROOT)) {

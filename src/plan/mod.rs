@@ -229,6 +229,11 @@ impl Part {
         self.clone_of.as_deref().unwrap_or(&self.role) == ROOT
     }
 
+    /// Whether it is in a GPT.
+    pub fn is_in_gpt(&self) -> bool {
+        self.entry.as_ref().is_some_and(|entry| matches!(entry.slot, Slot::Gpt { .. }))
+    }
+
     /// Its name in messages: that in the table, or its role.
     pub fn name(&self) -> &str {
         self.entry.as_ref().map_or(&self.role, |entry| &entry.name)
@@ -357,7 +362,12 @@ pub struct BootPlan {
     pub title: String,
     /// First part of the entries' file names.
     pub token: String,
+    /// How GRUB starts the kernel, where it does.
+    pub grub: Option<GrubPlan>,
 }
+
+/// How GRUB starts the kernel.
+pub type GrubPlan = crate::model::Grub;
 
 /// A generated file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -463,7 +473,12 @@ fn disk(image: &Image, disk: &Disk, plan: Plan, identity: &Identity) -> Result<P
         format: Some(format.name.clone()),
         options: format.options.clone(),
     });
-    let boot = BootPlan { loader: disk.loader, title: image.title.clone(), token: token(&image.name) };
+    let boot = BootPlan {
+        loader: disk.loader,
+        title: image.title.clone(),
+        token: token(&image.name),
+        grub: disk.grub.clone(),
+    };
     Ok(Plan {
         outputs: outputs.collect(),
         clones_file: parts.iter().any(|part| part.clone_of.is_some()).then(|| file_name(image, CLONES)),

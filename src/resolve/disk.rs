@@ -12,7 +12,7 @@ use crate::describe::Diagnostic;
 use crate::describe::Lack;
 use crate::describe::kiwi::{label_options, mkfs_options};
 use crate::model::{
-    Arch, Bytes, Contents, Disk, DiskSize, DiskType, Firmware, ImageSource, KiwiSize, KiwiSizes, Layer,
+    Arch, Bytes, Contents, Disk, DiskSize, DiskType, Firmware, Grub, ImageSource, KiwiSize, KiwiSizes, Layer,
     Loader, MIB, Mkfs, Naming, Partition, PartitionKind, Rule, Size, SizeElement, SystemVolume, Table,
     Target, Type, VolumeManager, Volumes, mib,
 };
@@ -21,6 +21,11 @@ use diskwright_fstools::registry::find;
 
 /// Size of the EFI system partition of a description that gives none, in MiB (KIWI's default).
 pub const ESP_MIB: u64 = 20;
+/// KIWI's defaults of GRUB's menu.
+const GRUB_TIMEOUT: u32 = 10;
+const GRUB_INPUT: &str = "console";
+const GRUB_OUTPUT: &str = "gfxterm";
+const GRUB_VIDEO: &str = "auto";
 /// Length of the BIOS boot partition in MiB (KIWI's).
 const CSM_MIB: u64 = 2;
 /// Length of the PReP partition in MiB (KIWI's).
@@ -65,7 +70,14 @@ pub(super) fn disk_target(
     if problems.len() != before {
         return Ok(None);
     }
-    let loader = loader(kind, disk, firmware, (problems, lacks));
+    let loader = if choice.no_boot { Loader::Custom } else { loader(kind, disk, firmware, problems) };
+    let grub = (loader == Loader::Grub).then(|| grub(selection, disk, firmware, choice.arch)).flatten();
+    if loader == Loader::Grub && grub.is_none() {
+        let name = firmware.map_or("none", Firmware::name);
+        let message = format!("GRUB for {} with firmware {name} is not supported yet", choice.arch);
+        let lack = Lack::new(format!("type@firmware={name}"), "GRUB for this machine");
+        lacks.push(kind.span_of("bootloader@name").error("unsupported", message).lack(lack));
+    }
     let volumes = volumes(selection, disk, filesystem);
     let setting =
         Setting { disk, choice, firmware, table: table(disk, firmware, choice.arch), filesystem, volumes };
@@ -83,7 +95,8 @@ pub(super) fn disk_target(
         active: setting.active(&partitions),
         partitions,
         volumes: setting.volumes,
-        loader: if choice.no_boot { Loader::Custom } else { loader },
+        loader,
+        grub,
         naming: disk.naming,
         readonly_root: disk.btrfs_snapper && disk.btrfs_readonly,
         command_line: one_line("--cmdline", command_line)?,
@@ -169,22 +182,37 @@ fn loader(
     kind: &Type,
     disk: &DiskType,
     firmware: Option<Firmware>,
-    (problems, lacks): (&mut Vec<Diagnostic>, &mut Vec<Diagnostic>),
+    problems: &mut Vec<Diagnostic>,
 ) -> Loader {
-    let Some(loader) = disk.loader else {
-        let message =
-            "type without the element bootloader: KIWI then takes \"grub2\", which is not supported yet";
-        let hint = "add <bootloader name=\"systemd_boot\"/>, or name=\"custom\", which installs nothing";
-        let lack = Lack::new("bootloader@name=grub2", "GRUB");
-        lacks.push(kind.span.error("unsupported", message).hint(hint).lack(lack));
-        return Loader::Grub;
-    };
+    let loader = disk.loader.unwrap_or(Loader::Grub);
     if matches!(loader, Loader::SystemdBoot { .. }) && !firmware.is_some_and(Firmware::is_efi) {
         let name = firmware.map_or("none", Firmware::name);
         let message = format!("systemd-boot starts from UEFI alone, and the firmware is {name}");
         problems.push(kind.span.error("bad-value", message).hint("firmware=\"uefi\""));
     }
     loader
+}
+
+/// How GRUB starts the kernel; `None`: not on this machine yet.
+fn grub(selection: &Selection<'_>, disk: &DiskType, firmware: Option<Firmware>, arch: Arch) -> Option<Grub> {
+    let firmware = firmware.filter(|one| !matches!(one, Firmware::Ofw | Firmware::Opal))?;
+    let here = is_x86(arch) || (firmware.is_efi() && matches!(arch, Arch::Aarch64 | Arch::Riscv64));
+    let menu = &disk.menu;
+    let output = menu.output.clone().unwrap_or_else(|| GRUB_OUTPUT.to_owned());
+    here.then(|| Grub {
+        firmware,
+        timeout: menu.timeout.unwrap_or(GRUB_TIMEOUT),
+        timeout_style: menu.style,
+        // Where only the output is said, the input is the same.
+        input: menu.input.clone().or_else(|| menu.output.clone()).unwrap_or_else(|| GRUB_INPUT.to_owned()),
+        output,
+        serial_line: menu.serial_line.clone(),
+        video_mode: menu.video_mode.clone().unwrap_or_else(|| GRUB_VIDEO.to_owned()),
+        theme: selection.settings("bootloader-theme").last().map(|one| one.value.to_owned()),
+        bls: menu.bls.unwrap_or(true),
+        display_name: selection.model.displayname.clone(),
+        naming: disk.naming,
+    })
 }
 
 /// A file system; one that is not written yet keeps what it would be told.

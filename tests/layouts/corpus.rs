@@ -7,6 +7,7 @@ use diskwright::describe::kiwi::load;
 use diskwright::model::{Arch, Target};
 use diskwright::plan::{Fit, draft, plan};
 use diskwright::resolve::{Choice, Resolved, checks, resolve, select};
+use diskwright_formats::layout::Memory;
 use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -79,7 +80,7 @@ fn resolved(corpus: &Path, case: &Case<'_>, disabled: &[String]) -> Result<Resol
 fn drafted(resolved: &Resolved) -> Result<Fit, String> {
     let plan =
         plan(&resolved.image, &identity(&resolved.image, None, 0)).map_err(|error| error.to_string())?;
-    draft(&plan, trees::oracle()).map_err(|error| error.to_string())
+    draft(&plan, trees::oracle(), &Memory(Vec::new())).map_err(|error| error.to_string())
 }
 
 fn cases(corpus: &Path) -> Value {

@@ -8,8 +8,8 @@ use super::sections::facts;
 use super::volumes::{described_partitions, volumes};
 use crate::describe::{Lack, Span};
 use crate::model::{
-    Bytes, DiskType, Firmware, Format, Kind, Layer, Loader, MIB, Mkfs, Naming, Overlay, SectorSize,
-    SizeElement, Type,
+    Bytes, DiskType, Firmware, Format, Kind, Layer, Loader, MIB, Menu, Mkfs, Naming, Overlay, SectorSize,
+    SizeElement, TimeoutStyle, Type,
 };
 use crate::plan::{ESP, ROOT};
 use diskwright_formats::fault::Refusal;
@@ -21,6 +21,9 @@ use diskwright_fstools::registry::find;
 
 /// Seconds until the default entry starts, where none are given.
 const TIMEOUT: u64 = 10;
+/// Attributes of `bootloader` that only GRUB has.
+const GRUB_ONLY: [&str; 6] =
+    ["bls", "output_console", "input_console", "serial_line", "video_mode", "timeout_style"];
 /// Length of swap in MiB where none is given.
 const SWAP_MIB: u64 = 128;
 /// What a bare file system has of a `type`.
@@ -165,6 +168,7 @@ fn disk(reader: &mut Reader, node: &Element) -> Kind {
         discoverable: is_on("apply_dps_codes"),
         format: format(reader, node),
         loader: loader(node),
+        menu: menu(reader, node),
         size: size(reader, node),
         resize: resize(reader, node, oem),
         system_mib: oem_mib(reader, oem, "oem-systemsize"),
@@ -327,6 +331,35 @@ fn loader(node: &Element) -> Option<Loader> {
         Some("zipl") => Some(Loader::Zipl),
         // A loader that is named and refused: that none is named must not be said on top.
         _ => Some(Loader::Custom),
+    }
+}
+
+/// What only GRUB has; with another loader it has no effect, which is worth a warning.
+fn menu(reader: &mut Reader, node: &Element) -> Menu {
+    let Some(element) = node.child("bootloader") else { return Menu::default() };
+    let name = element.attribute("name").map_or("", str::trim);
+    if !name.starts_with("grub2") {
+        for attribute in element.attributes.iter().filter(|one| GRUB_ONLY.contains(&one.name.as_str())) {
+            let message =
+                format!("attribute {} of <bootloader> has no effect: only GRUB has it", attribute.name);
+            reader.warning("no-effect", &attribute.span, message, "");
+        }
+    }
+    let text = |name: &str| element.attribute(name).map(|value| value.trim().to_owned());
+    let style = text("timeout_style");
+    let styles = [
+        ("countdown", TimeoutStyle::Countdown),
+        ("hidden", TimeoutStyle::Hidden),
+        ("menu", TimeoutStyle::Menu),
+    ];
+    Menu {
+        timeout: element.number("timeout").map(|number| u32::try_from(number).unwrap_or(u32::MAX)),
+        style: styles.into_iter().find(|(word, _)| style.as_deref() == Some(word)).map(|(_, style)| style),
+        input: text("input_console"),
+        output: text("output_console"),
+        serial_line: reader.line(element, "serial_line").map(str::to_owned),
+        video_mode: reader.line(element, "video_mode").map(str::to_owned),
+        bls: element.boolean("bls"),
     }
 }
 

@@ -44,7 +44,7 @@ static DESCRIPTION: Element = element("description", Elements, Recorded("it tell
 static BOOTSPLASH_THEME: Element =
     element("bootsplash-theme", Holds(Text), Shapes("a change of configuration in the tree"));
 
-static BOOTLOADER_THEME: Element = element("bootloader-theme", Holds(Text), Noted("only GRUB has themes"));
+static BOOTLOADER_THEME: Element = element("bootloader-theme", Holds(Text), Same);
 
 static KEYTABLE: Element = element("keytable", Holds(Text), Shapes("a change of configuration in the tree"));
 
