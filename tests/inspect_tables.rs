@@ -204,3 +204,40 @@ fn a_gpt_with_a_hybrid_mbr_stays_a_gpt() {
     let line = "disk: gpt: protective mbr: at byte 462: expected an unused record, or a partition of the gpt, found type 83";
     assert!(checked.contains(line), "{checked}");
 }
+
+/// The disk id is the only id of an MBR: with it the PARTUUIDs change, and four bytes of the disk.
+#[test]
+fn an_mbr_disk_gets_a_new_disk_id() {
+    let at = tempfile::tempdir().unwrap();
+    let path = at.path().join("disk.raw");
+    mbr_disk(&path, 4096);
+    let before = std::fs::read(&path).unwrap();
+    let json = diskwright(["reid".as_ref(), "--json".as_ref(), path.as_os_str()]).ends(0).stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let after = std::fs::read(&path).unwrap();
+    let changed: Vec<usize> = (0..before.len()).filter(|&byte| before[byte] != after[byte]).collect();
+    assert!(!changed.is_empty() && changed.iter().all(|byte| (440..444).contains(byte)), "{changed:?}");
+    let id = format!("{:08x}", u32::from_le_bytes(after[440..444].try_into().unwrap()));
+    let changes = json["changes"].as_array().unwrap();
+    let told = |index: usize| [&changes[index]["object"], &changes[index]["old"], &changes[index]["new"]];
+    assert_eq!(told(0), [&json!("mbr"), &json!("0123abcd"), &json!(id)]);
+    assert_eq!(
+        told(4),
+        [&json!("partition 6"), &json!("0123abcd-06"), &json!(format!("{id}-06"))],
+        "{json:#}"
+    );
+    let json = inspected(&path);
+    assert_eq!((&json["table"]["disk_id"], &json["faults"]), (&json!(format!("0x{id}")), &json!(0)));
+    if let Some(blkid) = oracle("an_mbr_disk_gets_a_new_disk_id", "blkid") {
+        let said = tool(blkid, ["-p".as_ref(), "-o".as_ref(), "export".as_ref(), path.as_os_str()]);
+        assert!(said.contains(&format!("PTUUID={id}")) && said.contains("PTTYPE=dos"), "{said}");
+    }
+    // Done again, there is another one.
+    diskwright(["reid".as_ref(), path.as_os_str()]).ends(0);
+    assert_ne!(std::fs::read(&path).unwrap()[440..444], after[440..444]);
+    // A table that is damaged is left alone.
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&[1], 446).unwrap();
+    let refused = diskwright(["reid".as_ref(), path.as_os_str()]).ends(1).stderr;
+    assert!(refused.contains("mbr: mbr: at byte 446"), "{refused}");
+}

@@ -622,6 +622,8 @@ fn each_planted_fault_is_named_with_its_place() {
         let found = found.unwrap_or_else(|| panic!("{what}: {:#?}", opened.damage));
         assert_eq!(found.kind, kind, "{what}: {found}");
         assert_eq!(opened.partitions.len(), left, "{what}: {:#?}", opened);
+        // With an ee it would be a GPT disk without a GPT.
+        assert_eq!(mbr::recognise(&image), what != "type ee", "{what}");
         mbr::dump(&image, &mut String::new()).unwrap();
     }
     for (at, kind) in [(510, DamageKind::Value), (511, DamageKind::Value)] {

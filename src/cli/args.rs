@@ -455,7 +455,7 @@ pub(super) struct Inspect {
 /// `diskwright reid`
 #[derive(Args, Debug)]
 #[command(after_help = "\
-ext2, ext3, ext4, FAT, swap, and disks with a GPT, raw or in a container. Every id that tells copies apart changes and \
+ext2, ext3, ext4, FAT, swap, and disks with a GPT or an MBR, raw or in a container. Every id that tells copies apart changes and \
 nothing else: checksums that start from it are written again, labels, hash seeds and files stay.
 
 The new ids follow from the old ones: the same image gets the same ids every time, and done twice it gets others again. \

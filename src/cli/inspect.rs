@@ -169,12 +169,9 @@ fn partition(it: &inspect::Partition) -> Partition {
     };
     match it.kind {
         Kind::Gpt { guid, .. } => Partition { type_guid: Some(code), guid: Some(guid.to_string()), ..common },
-        Kind::Mbr { active, disk_id, .. } => Partition {
-            r#type: Some(code),
-            active: Some(active),
-            partuuid: Some(format!("{disk_id:08x}-{:02x}", it.number)),
-            ..common
-        },
+        Kind::Mbr { active, .. } => {
+            Partition { r#type: Some(code), active: Some(active), partuuid: Some(it.id()), ..common }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Fault, Inspected, Table, Volume};
 use diskwright_formats::fault::{DamageKind, Refusal, RefusalKind, ReidError, Spot};
 use diskwright_formats::identity::Identity;
-use diskwright_formats::layout::{ContentId, Layout, OneFile, Patch, ReadAt, Reader, What, Window};
+use diskwright_formats::layout::{ContentId, Layout, OneFile, Patch, ReadAt, Reader, Window};
 use diskwright_formats::table::{gpt, mbr};
 use diskwright_fstools::registry::Opened;
 use diskwright_fstools::tree::{Data, Kind, NodeId};
@@ -16,7 +16,7 @@ use std::ops::Range;
 pub struct Change {
     /// `disk`, `partition` or `filesystem`.
     pub level: &'static str,
-    /// `gpt`, `partition 2 (root)`, or the name of a bare file system.
+    /// `gpt`, `mbr`, `partition 2 (root)`, or the name of a bare file system.
     pub object: String,
     /// The id that it has.
     pub old: String,
@@ -56,13 +56,12 @@ impl std::error::Error for Unchangeable {}
 
 /// All ids that tell copies of an image apart, as they are.
 pub fn ids(inspected: &Inspected) -> Vec<String> {
-    let table = inspected.table.iter().flat_map(|table| match table {
-        Table::Gpt(table) => {
-            let parts = table.partitions.iter().map(|partition| partition.unique_guid.to_string());
-            let own = [table.disk_guid.to_string(), format!("{:08x}", table.disk_signature)];
-            own.into_iter().chain(parts).collect()
-        }
-        Table::Mbr(table) => vec![format!("{:08x}", table.disk_id)],
+    let table = inspected.table.iter().flat_map(|table| {
+        let disk = match table {
+            Table::Gpt(gpt) => vec![gpt.disk_guid.to_string(), format!("{:08x}", gpt.disk_signature)],
+            Table::Mbr(mbr) => vec![format!("{:08x}", mbr.disk_id)],
+        };
+        disk.into_iter().chain(table.partitions().into_iter().map(|partition| partition.id()))
     });
     let volumes = inspected.volumes.iter().filter_map(|volume| volume.found.as_ref());
     table.chain(volumes.map(|(_, opened)| opened.id.clone())).collect()
@@ -83,10 +82,8 @@ pub fn reid(
     if !has_table {
         refuse_unreadable(inspected)?;
     }
-    match &inspected.table {
-        Some(Table::Gpt(table)) => table_ids(&disk, table, &identity.role("disk"), &mut changed)?,
-        Some(Table::Mbr(table)) => disk_id(table, &identity.role("disk"), &mut changed),
-        None => {}
+    if let Some(table) = &inspected.table {
+        table_ids(&disk, table, &identity.role("disk"), &mut changed)?;
     }
     for volume in inspected.volumes.iter().filter(|_| filesystems || !has_table) {
         volume_ids(&disk, volume, &identity.role("fs"), &mut changed)?;
@@ -98,7 +95,7 @@ pub fn reid(
 /// An image without a table that can be read must have a file system that can.
 fn refuse_unreadable(inspected: &Inspected) -> Result<(), Unchangeable> {
     let is_known = inspected.volumes.iter().any(|volume| volume.found.is_some());
-    let said = |fault: &&Fault| fault.damage.spot.format == "gpt" || !is_known;
+    let said = |fault: &&Fault| ["gpt", "mbr"].contains(&fault.damage.spot.format) || !is_known;
     let fault = inspected.faults.iter().find(said).map(|fault| &fault.damage);
     let error = match fault.filter(|damage| damage.kind != DamageKind::Unsupported) {
         Some(damage) => damage.clone().into(),
@@ -116,55 +113,50 @@ fn refuse_unreadable(inspected: &Inspected) -> Result<(), Unchangeable> {
 
 fn table_ids(
     disk: &dyn ReadAt,
-    table: &gpt::Opened,
+    table: &Table,
     identity: &Identity,
     changed: &mut Changed,
 ) -> Result<(), Unchangeable> {
     let failed = |error: ReidError| Unchangeable { within: "disk".to_owned(), error: Box::new(error) };
-    let patches = gpt::reid(disk, identity).map_err(failed)?;
+    let patches = match table {
+        Table::Gpt(_) => gpt::reid(disk, identity),
+        Table::Mbr(mbr) => mbr::reid(disk, mbr.sector_size, identity),
+    };
+    let patches = patches.map_err(failed)?;
     // What the table says afterwards is read from it.
     let layout = Layout::of_content(ContentId(0), disk.len());
     let layout = layout.patched(&patches).expect("patches of one table lie apart");
     let contents = OneFile(disk);
-    let after = gpt::open(&Reader::new(&layout, &contents)).map_err(|damage| failed(damage.into()))?;
+    let disk = Reader::new(&layout, &contents);
+    let after = match table {
+        Table::Gpt(_) => gpt::open(&disk).map(Table::Gpt),
+        Table::Mbr(mbr) => mbr::open_as(&disk, mbr.sector_size).map(Table::Mbr),
+    };
+    let after = after.map_err(|damage| failed(damage.into()))?;
     let of = |number: Option<u32>| {
         let patches = patches.iter().filter(move |patch| patch.what.number() == number);
         patches.map(range).collect()
     };
     changed.changes.push(Change {
         level: "disk",
-        object: "gpt".to_owned(),
-        old: table.disk_guid.to_string(),
-        new: after.disk_guid.to_string(),
+        object: table.name().to_owned(),
+        old: table.id(),
+        new: after.id(),
         ranges: of(None),
     });
-    for (old, new) in table.partitions.iter().zip(&after.partitions) {
+    for (old, new) in table.partitions().iter().zip(&after.partitions()) {
+        // The id of a partition in an MBR is that of the disk, with its number.
+        let number = matches!(table, Table::Gpt(_)).then_some(old.number);
         changed.changes.push(Change {
             level: "partition",
-            object: format!("partition {} ({})", old.number, old.name),
-            old: old.unique_guid.to_string(),
-            new: new.unique_guid.to_string(),
-            ranges: of(Some(old.number)),
+            object: old.title(),
+            old: old.id(),
+            new: new.id(),
+            ranges: of(number),
         });
     }
     changed.patches.extend(patches);
     Ok(())
-}
-
-/// An MBR has one id, with which Linux finds partitions, too (`PARTUUID`: it, and the number).
-fn disk_id(table: &mbr::Opened, identity: &Identity, changed: &mut Changed) {
-    let new = identity.distinct_number("disk-id", &[table.disk_id].into());
-    let (old, what) = (table.disk_id.to_le_bytes(), What::new(&"mbr disk id"));
-    let patches: Vec<Patch> =
-        Patch::between(mbr::DISK_ID_AT, &old, &new.to_le_bytes(), what).into_iter().collect();
-    changed.changes.push(Change {
-        level: "disk",
-        object: "mbr".to_owned(),
-        old: format!("{:08x}", table.disk_id),
-        new: format!("{new:08x}"),
-        ranges: patches.iter().map(range).collect(),
-    });
-    changed.patches.extend(patches);
 }
 
 fn volume_ids(

@@ -70,6 +70,14 @@ impl Kind {
 }
 
 impl Partition {
+    /// What tells it apart, as `PARTUUID` has it.
+    pub fn id(&self) -> String {
+        match self.kind {
+            Kind::Gpt { guid, .. } => guid.to_string(),
+            Kind::Mbr { disk_id, .. } => format!("{disk_id:08x}-{:02x}", self.number),
+        }
+    }
+
     /// `partition 2 (root)`, or `partition 2` in a table without names.
     pub fn title(&self) -> String {
         match &self.name {
@@ -96,6 +104,14 @@ impl Table {
         match self {
             Table::Gpt(_) => "gpt",
             Table::Mbr(_) => "mbr",
+        }
+    }
+
+    /// What tells the disk apart, as `PTUUID` of blkid has it.
+    pub fn id(&self) -> String {
+        match self {
+            Table::Gpt(table) => table.disk_guid.to_string(),
+            Table::Mbr(table) => format!("{:08x}", table.disk_id),
         }
     }
 

@@ -74,7 +74,7 @@ pub(in crate::table) const SIGNATURE: [u8; 2] = [0x55, 0xaa];
 /// Position of the signature in its sector.
 pub(in crate::table) const SIGNATURE_AT: u64 = 510;
 /// Position of the disk id (NT disk signature), a little-endian number of 4 bytes.
-pub const DISK_ID_AT: u64 = 440;
+pub(in crate::table) const DISK_ID_AT: u64 = 440;
 
 const _: () = assert!(size_of::<Records>() as u64 + RECORDS_AT == 512);
 const _: () = assert!(offset_of!(Records, signature) as u64 + RECORDS_AT == SIGNATURE_AT);

@@ -40,12 +40,13 @@ pub(super) mod disk;
 mod dump;
 mod lay;
 mod open;
+mod reid;
 pub mod types;
 
-pub use disk::DISK_ID_AT;
 pub use dump::{dump, dump_as};
 pub use lay::lay;
 pub use open::{open, open_as, recognise, sector_sizes};
+pub use reid::reid;
 
 use crate::bytes::align_down;
 use crate::fault::Damage;

@@ -14,8 +14,9 @@ use zerocopy::little_endian::U32;
 /// Whether the image says that it has this table and no GPT.
 ///
 /// The signature alone says little: boot sectors of FAT, exFAT and NTFS have it, too, and so has a file system's first
-/// sector with a boot loader in it. A table has states of 00 and 80 alone, something in it (a partition or a disk id) and,
-/// where the sector is also that of a file system, only partitions that lie on the disk behind it.
+/// sector with a boot loader in it. A table has something in it: a partition or a disk id. Where another state than 00 and
+/// 80 or the start of a file system speak against it, all partitions must lie on the disk, behind the first sector; where
+/// both do, it is none.
 pub fn recognise(image: &dyn ReadAt) -> bool {
     let Ok(mbr) = read::<Records>(image, RECORDS_AT, "") else { return false };
     let id = read::<U32>(image, DISK_ID_AT, "").map_or(0, U32::get);
@@ -23,8 +24,13 @@ pub fn recognise(image: &dyn ReadAt) -> bool {
     let protective = mbr.records.iter().any(|record| record.kind == types::GPT_PROTECTIVE);
     let used = mbr.records.iter().any(|record| record.kind != 0);
     let plausible = || used && mbr.records.iter().all(|record| lies_behind_the_table(record, image.len()));
-    let table = mbr.signature == SIGNATURE && states && !protective && (used || id != 0);
-    table && (!is_boot_sector(image) || plausible())
+    let table = mbr.signature == SIGNATURE && !protective && (used || id != 0);
+    table
+        && match (states, is_boot_sector(image)) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => plausible(),
+        }
 }
 
 /// A partition behind the first sector and on a disk of `len` bytes, or an unused record.
