@@ -434,6 +434,7 @@ fn firmware(lab: &Lab) {
 
 #[test]
 fn the_machine_is_the_one_that_the_image_is_for() {
+    const TEST: &str = "the_machine_is_the_one_that_the_image_is_for";
     let mut lab = Lab::new("exit 9");
     tool("cp", ["qemu-system-x86_64", "qemu-system-aarch64"].map(|name| lab.at("bin").join(name)));
     firmware(&lab);
@@ -460,6 +461,30 @@ fn the_machine_is_the_one_that_the_image_is_for() {
         assert!(!command_of(&lab, &["--firmware", "bios"]).contains("pflash"));
         let said = run(&mut lab.command("run", &["-n", "--arch", "aarch64"])).ends(1).stderr;
         assert!(said.contains("its loaders are for other machines than aarch64"), "{said}");
+    }
+    // The same ESP in an MBR, and without any table.
+    if let (Some(sfdisk), Some(mkfs_fat), Some(mmd), Some(mcopy)) =
+        (oracle(TEST, "sfdisk"), oracle(TEST, "mkfs.fat"), oracle(TEST, "mmd"), oracle(TEST, "mcopy"))
+    {
+        lab.image = lab.at("fat");
+        std::fs::File::create(&lab.image).unwrap().set_len(16 * MIB).unwrap();
+        let image = lab.image.as_os_str();
+        tool(mkfs_fat, [image]);
+        tool(mmd, ["-i".as_ref(), image, "::efi".as_ref(), "::efi/Boot".as_ref()]);
+        let loader = lab.at("bin/qemu-system-x86_64");
+        tool(mcopy, ["-i".as_ref(), image, loader.as_os_str(), "::efi/Boot/bootx64.efi".as_ref()]);
+        assert!(command_of(&lab, &[]).contains("firmware/01-plain.code"));
+        let fat = std::fs::read(&lab.image).unwrap();
+        lab.image = lab.at("mbr");
+        std::fs::File::create(&lab.image).unwrap().set_len(40 * MIB).unwrap();
+        let orders = lab.at("orders");
+        write(&orders, "label: dos\nstart=2048,size=2048,type=83\nstart=6144,size=32768,type=ef\n");
+        let mut command = Command::new(sfdisk);
+        command.arg("-q").arg(&lab.image).stdin(std::fs::File::open(&orders).unwrap());
+        run(&mut command).ends(0);
+        let disk = std::fs::OpenOptions::new().write(true).open(&lab.image).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&disk, &fat, 3 * MIB).unwrap();
+        assert!(command_of(&lab, &[]).contains("firmware/01-plain.code"));
     }
     // A loader for another machine, on sectors of 4096 bytes.
     let from = tree.join("usr/lib/systemd/boot/efi");

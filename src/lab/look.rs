@@ -3,7 +3,7 @@
 use crate::model::{ARCHES, Arch};
 use diskwright_formats::layout::{OneFile, ReadAt, Reader, Window};
 use diskwright_formats::registry::DISKS;
-use diskwright_formats::table::gpt;
+use diskwright_formats::table::{gpt, mbr};
 use diskwright_fstools::registry::find;
 use diskwright_fstools::tree::{NodeId, ROOT, Tree};
 use std::ops::Range;
@@ -33,7 +33,7 @@ pub fn look(image: &dyn ReadAt) -> Looked {
     let disk = Reader::new(&opened.layout, &contents);
     let first = bytes(&disk, 0);
     let boot_code = first[510..] == [0x55, 0xaa] && first[0] != 0;
-    let (sector, places) = places(&disk, &first);
+    let (sector, places) = places(&disk);
     let mut loaders: Vec<Arch> = places.into_iter().flat_map(|range| loaders(&disk, range)).collect();
     loaders.dedup();
     Looked { sector, boot_code, loaders, known: true, ..nothing }
@@ -75,22 +75,22 @@ fn format(image: &dyn ReadAt) -> &'static str {
 }
 
 /// The size of a sector, and where a UEFI looks for a FAT: ESPs of a GPT, else the FAT partitions of an MBR, else all of it.
-fn places(disk: &dyn ReadAt, first: &[u8; 512]) -> (u32, Vec<Range<u64>>) {
+fn places(disk: &dyn ReadAt) -> (u32, Vec<Range<u64>>) {
+    let range = |start: u64, len: u64| start..start.saturating_add(len);
     if let Some(table) = gpt::recognise(disk).then(|| gpt::open(disk).ok()).flatten() {
         let esps = table.partitions.iter().filter(|it| it.type_guid == gpt::types::ESP);
-        return (table.sector_size, esps.map(|it| it.start..it.start.saturating_add(it.len)).collect());
+        return (table.sector_size, esps.map(|it| range(it.start, it.len)).collect());
     }
-    let entry = |at: usize| {
-        let number = |at: usize| {
-            u64::from(u32::from_le_bytes([first[at], first[at + 1], first[at + 2], first[at + 3]])) * 512
-        };
-        let fat = matches!(first[at + 4], 0x01 | 0x04 | 0x06 | 0x0b | 0x0c | 0x0e | 0xef);
-        fat.then(|| number(at + 8)..number(at + 8) + number(at + 12))
-    };
-    let entries: Vec<_> = [446, 462, 478, 494].into_iter().filter_map(entry).collect();
+    if let Some(table) = mbr::recognise(disk).then(|| mbr::open(disk).ok()).flatten() {
+        let fats = table.partitions.iter().filter(|it| FATS.contains(&it.kind));
+        return (table.sector_size, fats.map(|it| range(it.start, it.len)).collect());
+    }
     let whole = 0..disk.len();
-    (512, if entries.is_empty() { vec![whole] } else { entries })
+    (512, vec![whole])
 }
+
+/// Types of MBR partitions with a FAT: 12 and 16 bits, by CHS and by LBA, and the ESP.
+const FATS: [u8; 7] = [0x01, 0x04, 0x06, 0x0b, mbr::types::FAT32, mbr::types::FAT16, mbr::types::ESP];
 
 /// Fallback loaders in the FAT there (UEFI specification 2.10, section 3.5.1.1).
 fn loaders(disk: &dyn ReadAt, range: Range<u64>) -> Vec<Arch> {
