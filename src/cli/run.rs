@@ -51,7 +51,7 @@ pub(super) struct Hardware {
     #[arg(long, value_name = "KIND", value_enum)]
     firmware: Option<FirmwareKind>,
     /// UEFI that starts only what is signed with an enrolled key (Microsoft's)
-    #[arg(long, conflicts_with = "firmware")]
+    #[arg(long)]
     secure_boot: bool,
     /// The host's processor (kvm) or emulation (tcg); `auto` is kvm if a small guest comes up with it
     #[arg(long, value_name = "NAME", value_enum, default_value_t = Accel::Auto)]
@@ -233,6 +233,9 @@ impl Hardware {
             )));
         };
         if kind == FirmwareKind::Bios {
+            if self.secure_boot {
+                return Err(usage("--secure-boot is UEFI's: --firmware uefi"));
+            }
             return match x86(arch) || direct {
                 true => Ok(Firmware::Own),
                 false => Err(usage(&format!("{arch} has no BIOS: --firmware uefi"))),
@@ -278,8 +281,11 @@ fn unknown(looked: &Looked, arch: Arch, image: &Path) -> Failure {
         }
         (true, false) => format!("its loaders are for other machines than {arch}"),
     };
-    Failure::new(Code::Refused, format!("{}: {why}", image.display()))
-        .hint("say --firmware bios or --firmware uefi")
+    Failure::new(Code::Refused, format!("{}: {why}", image.display())).hint(if x86(arch) {
+        "say --firmware bios or --firmware uefi"
+    } else {
+        "say --firmware uefi"
+    })
 }
 
 fn program(arch: Arch, setting: &Setting) -> Result<PathBuf, Failure> {

@@ -4,7 +4,7 @@ use super::bound;
 use super::serial::{Event, Watch, Watcher};
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
@@ -55,7 +55,7 @@ const TICK: Duration = Duration::from_millis(50);
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Boots a machine whose serial line is standard input and output of `program`. Everything that comes is written to `log`.
-/// Whatever happens, no process is left. Scratch files of QEMU lie below `scratch`, without a name.
+/// Whatever happens, no process is left, and nothing below `scratch`, where QEMU's overlays are.
 ///
 /// # Errors
 /// The program cannot be started, the log cannot be written.
@@ -69,8 +69,9 @@ pub fn boot(
     cancelled: &AtomicBool,
 ) -> io::Result<Outcome> {
     let begin = Instant::now();
+    let scratch = Scratch::new(scratch)?;
     let mut command = bound(program);
-    command.args(arguments).env("TMPDIR", scratch);
+    command.args(arguments).env("TMPDIR", &scratch.0);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut group = Group { leader: command.spawn()?, over: false };
     let serial = read_from(group.leader.stdout.take());
@@ -123,6 +124,34 @@ fn over(status: Option<ExitStatus>) -> Verdict {
     match status {
         Some(status) if !status.success() => Verdict::Failed { status: status.to_string() },
         _ => Verdict::GuestEnded,
+    }
+}
+
+/// A directory of our own: QEMU takes an overlay's name away only when it has opened it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(below: &Path) -> io::Result<Scratch> {
+        let names = (0..1000).map(|at| below.join(format!("diskwright-boot.{}.{at}", std::process::id())));
+        let mut made = names.map(|path| {
+            let result = rustix::fs::mkdir(&path, rustix::fs::Mode::RWXU);
+            (path, result)
+        });
+        match made.find(|(_, result)| *result != Err(rustix::io::Errno::EXIST)) {
+            Some((path, Ok(()))) => Ok(Scratch(path)),
+            Some((path, Err(error))) => {
+                let error = io::Error::from(error);
+                Err(io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+            }
+            None => Err(io::ErrorKind::AlreadyExists.into()),
+        }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed harms nobody.
+        let _ = fs_err::remove_dir_all(&self.0);
     }
 }
 

@@ -115,7 +115,10 @@ impl Machine {
             Accelerator::Tcg => ("tcg,thread=multi", "max"),
         };
         line.put("-accel", accelerator);
-        line.put("-cpu", cpu);
+        // Older QEMUs have no such RISC-V.
+        if self.arch != Arch::Riscv64 {
+            line.put("-cpu", cpu);
+        }
         line.put("-smp", self.cpus.to_string());
         line.put("-m", format!("{}M", self.memory));
         // Nothing that was not asked for: no floppy, CD, network, screen.

@@ -26,6 +26,7 @@ pub const SIGNS: &[(&str, &str)] = &[
     ("grub rescue>", "GRUB did not find its files"),
     ("BdsDxe: No bootable option or device was found", "the firmware found nothing to boot"),
     ("UEFI Interactive Shell", "the firmware found nothing to boot"),
+    ("Failed to load OS from hard disk", "the firmware found nothing to boot"),
     ("): Access Denied", "Secure Boot refused a program"),
     ("Security Violation", "Secure Boot refused a program"),
 ];
