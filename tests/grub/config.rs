@@ -81,7 +81,11 @@ fn a_menu_has_every_kernel_the_newest_first() {
     assert!(text.contains("set timeout_style=countdown\nset timeout=3\n"));
     assert!(text.contains("set gfxmode=1024x768,auto\n"));
     assert!(text.contains("serial --unit=0 '--speed=115200;' echo no\n"), "{text}");
-    assert!(text.contains("terminal_input serial console\nterminal_output serial gfxterm\n"));
+    assert!(text.contains("\nterminal_input serial console\n"), "{text}");
+    assert!(
+        text.contains("  terminal_output serial gfxterm\nelse\n  terminal_output serial console\nfi\n"),
+        "{text}"
+    );
     assert!(text.contains(&format!("$menuentry_id_option 'gnulinux-simple-{UUID}'")), "{text}");
 }
 

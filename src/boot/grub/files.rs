@@ -29,7 +29,8 @@ const NEEDED: &[&str] = &[
     "part_gpt",
     "part_msdos",
 ];
-/// Those that KIWI puts into every image, and `serial`, which a configuration may ask for first of all.
+/// Those that KIWI puts into every image, and `serial`, which a configuration may ask for first of all. Not `vga`, nor
+/// `all_video` for BIOS, which depends on it: that driver waits for ever where there is no display adapter.
 const USUAL: &[&str] = &[
     "ext2",
     "iso9660",
@@ -44,7 +45,6 @@ const USUAL: &[&str] = &[
     "minicmd",
     "gfxterm",
     "gfxmenu",
-    "all_video",
     "xfs",
     "btrfs",
     "squash4",
@@ -60,8 +60,8 @@ const USUAL: &[&str] = &[
     "loadenv",
     "serial",
 ];
-const BIOS: &[&str] = &["vga", "vbe", "chain", "boot", "multiboot"];
-const EFI: &[&str] = &["efi_gop", "linuxefi"];
+const BIOS: &[&str] = &["vbe", "video_bochs", "video_cirrus", "chain", "boot", "multiboot"];
+const EFI: &[&str] = &["all_video", "efi_gop", "linuxefi"];
 
 /// Modules for an image, for [`Platform::load`](super::Platform::load): KIWI's list as far as the tree's GRUB has them, and
 /// `extra` (`mdraid1x`, `luks2`), which it must have, as it must those without which nothing starts.

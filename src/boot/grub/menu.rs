@@ -110,14 +110,17 @@ function savedefault {
   fi
 }
 
+# Without the driver vga, which waits for ever where there is no display adapter.
 function load_video {
-  if [ x$feature_all_video_module = xy ]; then
+  if [ x$grub_platform = xpc ]; then
+    insmod vbe
+    insmod video_bochs
+    insmod video_cirrus
+  elif [ x$feature_all_video_module = xy ]; then
     insmod all_video
   else
     insmod efi_gop
     insmod efi_uga
-    insmod vbe
-    insmod vga
   fi
 }
 
@@ -134,21 +137,33 @@ fi
 fn terminals(text: &mut String, settings: &Settings) -> Result<(), Refusal> {
     let names = |list: &str| -> Result<Vec<String>, Refusal> { list.split_whitespace().map(path).collect() };
     let (input, output) = (names(&settings.input)?, names(&settings.output)?);
-    if output.iter().any(|name| name == "gfxterm") {
-        text.push_str(&format!(
-            "if loadfont unicode; then\n  set gfxmode={}\n  load_video\n  insmod gfxterm\nfi\n",
-            path(&settings.video_mode)?
-        ));
-    }
     if settings.is_serial() {
         // Words, so that nothing in the line is more than arguments.
         let line = settings.serial_line.as_deref().unwrap_or("serial");
         text.push_str(&format!("{}\n", names(line)?.join(" ")));
     }
-    for (command, list) in [("terminal_input", input), ("terminal_output", output)] {
-        if !list.is_empty() {
-            text.push_str(&format!("{command} {}\n", list.join(" ")));
+    if !input.is_empty() {
+        text.push_str(&format!("terminal_input {}\n", input.join(" ")));
+    }
+    let is_graphical = |name: &String| name == "gfxterm";
+    if output.iter().any(is_graphical) {
+        // Without a font there is nothing to draw with: the console takes its place.
+        let mut plain: Vec<&str> = Vec::new();
+        for name in &output {
+            let name = if is_graphical(name) { "console" } else { name };
+            if !plain.contains(&name) {
+                plain.push(name);
+            }
         }
+        text.push_str(&format!(
+            "if loadfont unicode; then\n  set gfxmode={}\n  load_video\n  insmod gfxterm\n  terminal_output {}\n\
+             else\n  terminal_output {}\nfi\n",
+            path(&settings.video_mode)?,
+            output.join(" "),
+            plain.join(" ")
+        ));
+    } else if !output.is_empty() {
+        text.push_str(&format!("terminal_output {}\n", output.join(" ")));
     }
     Ok(())
 }
