@@ -92,6 +92,7 @@ fn lines(verb: &Verb, option: &str) -> String {
         "create" => format!("system create --root tree --target-dir out -n {option}"),
         "info" => format!("image info --description d {option}"),
         "list" => format!("result list --target-dir out {option}"),
+        "resize" => format!("image resize --target-dir out --size 20g {option}"),
         "boxbuild" if option.starts_with("--box=") => lines(verb, "").replace("--box b", option),
         "boxbuild" => format!("system boxbuild --box b {option} -- --description d --target-dir out -n"),
         "bundle" => format!("result bundle --target-dir out --id 1 --bundle-dir b {option}"),
@@ -134,8 +135,9 @@ fn every_row_without_effect_is_noted_by_name_and_every_missing_one_refused_by_na
                 }
                 (None, State::Noted(why)) => {
                     let run = here.run(&line);
-                    // The results that would be bundled or listed are not there.
-                    let run = if verb.service == "result" { run.ends(1) } else { run.ends(0) };
+                    // The results that would be bundled, listed or resized are not there.
+                    let of_results = verb.service == "result" || verb.name == "resize";
+                    let run = run.ends(i32::from(of_results));
                     assert!(run.stderr.contains(&format!("--{}", row.long)), "{title}: {}", run.stderr);
                     assert!(
                         run.stderr.contains(&format!("without effect: {why}")),

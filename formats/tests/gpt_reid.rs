@@ -66,6 +66,43 @@ fn to_lay_it_again_is_to_patch_it() {
 }
 
 #[test]
+fn a_longer_disk_is_what_laying_it_longer_writes() {
+    let identity = identity("old");
+    for (numbers, options) in cases() {
+        let disk = disk(&identity, &numbers, &options);
+        for more in [0, u64::from(options.sector_size), 3 * MIB, 3 << 40] {
+            let len = options.len + more;
+            let grown = gpt::grown(&disk, &Memory::default(), len).unwrap();
+            let longer = self::disk(&identity, &numbers, &Options { len, ..options.clone() });
+            assert_eq!(grown, longer, "{numbers:?}, {more} more");
+        }
+        assert!(gpt::grown(&disk, &Memory::default(), options.len - MIB).is_err());
+        assert!(gpt::grown(&disk, &Memory::default(), options.len + 100).is_err());
+    }
+}
+
+/// As KIWI does it: `qemu-img resize`, then `sgdisk --resize-table`.
+#[test]
+fn a_longer_disk_is_what_sgdisk_makes_of_it() {
+    let test = "a_longer_disk_is_what_sgdisk_makes_of_it";
+    let Some(sgdisk) = tool(test, "sgdisk", "gdisk") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk.raw");
+    let disk = disk(&identity("old"), &[1, 2, 9], &Options::new(16 * MIB, 512));
+    let len = 40 * MIB;
+    write_sparse(&path, &disk, &Memory::default());
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(len).unwrap();
+    run(&sgdisk, &["--resize-table=128".as_ref(), path.as_ref()]);
+    let theirs = std::fs::read(&path).unwrap();
+    let ours = bytes(&gpt::grown(&disk, &Memory::default(), len).unwrap(), &Memory::default());
+    // It leaves the old second copy where it was, and gives the protective record another end in cylinders.
+    let old = (16 * MIB - 33 * 512) as usize..16 * MIB as usize;
+    let other = |at: &usize| ours[*at] != theirs[*at] && !old.contains(at) && !(451..454).contains(at);
+    assert_eq!((0..ours.len()).find(other), None, "another byte than sgdisk writes");
+    assert!(ours[old].iter().all(|&byte| byte == 0));
+}
+
+#[test]
 fn sgdisk_and_sfdisk_find_no_problems() {
     let test = "sgdisk_and_sfdisk_find_no_problems";
     let folder = tempfile::tempdir().unwrap();

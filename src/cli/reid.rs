@@ -63,7 +63,7 @@ pub(super) fn reid(args: Reid, setting: &Setting, voice: Voice) -> Result<(), Fa
         let out = Output { layout, path: output };
         let (_, calls) = match args.output {
             Some(_) => emit::emit(&[out], &file, &options, &bar)?,
-            None => emit::replace(&out, &file, &options, &bar)?,
+            None => emit::replace(&[out], &file, &options, &bar)?,
         };
         drop(bar);
         clock.emitted(len, &calls);

@@ -128,19 +128,18 @@ pub fn emit(
     write(outputs, contents, targets, true, options, progress)
 }
 
-/// Writes one output in the place of a file that may be its own source: the old file is read to its end before the new
-/// one, with the owner (where the host lets us) and the mode of the old one, takes its name.
+/// [`emit`] in the place of files that may be sources: they are read to their ends before the new ones, with the owner
+/// (where the host lets us) and the mode of the old ones, take their names.
 ///
 /// # Errors
 /// As [`emit`].
 pub fn replace(
-    output: &Output,
+    outputs: &[Output],
     contents: &dyn Contents,
     options: &Options,
     progress: &dyn Progress,
 ) -> Result<(Vec<Written>, Calls), EmitError> {
     let options = Options { overwrite: true, ..options.clone() };
-    let outputs = std::slice::from_ref(output);
     let targets = target::create(outputs, &options)?;
     targets.iter().try_for_each(target::Target::take_after)?;
     write(outputs, contents, targets, false, &options, progress)

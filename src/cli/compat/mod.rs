@@ -11,6 +11,7 @@
 mod bundle;
 mod config;
 mod help;
+mod resize;
 mod results;
 pub mod table;
 mod tasks;
@@ -92,6 +93,7 @@ fn surrounded(
         ("system", "create") => tasks::create(task),
         ("system", "boxbuild") => tasks::list_boxes(&task),
         ("image", "info") => tasks::info(&task),
+        ("image", "resize") => resize::resize(&task),
         ("result", "list") => results::list(&task),
         ("result", "bundle") => results::bundle(&task),
         _ => unreachable!("every other command is refused by its row"),

@@ -79,13 +79,13 @@ pub(super) fn bundle(task: &Task<'_>) -> Result<(), Failure> {
     task.voice.result(&Bundled { schema: 1, directory, files }, &text)
 }
 
-fn target(task: &Task<'_>) -> Result<PathBuf, Failure> {
+pub(super) fn target(task: &Task<'_>) -> Result<PathBuf, Failure> {
     let target = PathBuf::from(task.call.value("target-dir").expect("what a command needs is there"));
     fs_err::metadata(&target)?;
     Ok(target)
 }
 
-fn load(target: &Path) -> Result<Results, Failure> {
+pub(super) fn load(target: &Path) -> Result<Results, Failure> {
     let path = target.join(RESULT_FILE);
     if !path.exists() {
         let message = format!("{}: no results: no {RESULT_FILE}", target.display());
@@ -157,6 +157,22 @@ fn part_of_name(text: &str, long: &str) -> Result<String, Failure> {
     }
 }
 
+/// A result, where it is now: the whole directory may have been moved.
+pub(super) fn found(task: &Task<'_>, target: &Path, filename: &str) -> Result<PathBuf, Failure> {
+    let source = PathBuf::from(filename);
+    if source.exists() {
+        return Ok(source);
+    }
+    let here = target.join(base(filename));
+    if !here.exists() {
+        let message = format!("{}: this result is no longer there", shown(filename));
+        let hint = "make the results again, with system build or system create";
+        return Err(Failure::new(Code::Refused, message).hint(hint));
+    }
+    task.voice.note(&format!("note: {} is now {}", shown(filename), shown(&here.to_string_lossy())));
+    Ok(here)
+}
+
 fn items(
     task: &Task<'_>,
     target: &Path,
@@ -169,20 +185,7 @@ fn items(
     for ResultFile { filename, compress, shasum, .. } in
         results.files.values().filter(|file| file.use_for_bundle)
     {
-        let mut source = PathBuf::from(filename);
-        if !source.exists() {
-            // The whole directory was moved.
-            let here = target.join(base(filename));
-            if !here.exists() {
-                return Err(Failure::new(
-                    Code::Refused,
-                    format!("{}: this result is no longer there", shown(filename)),
-                )
-                .hint("make the results again, with system build or system create"));
-            }
-            task.voice.note(&format!("note: {} is now {}", shown(filename), shown(&here.to_string_lossy())));
-            source = here;
-        }
+        let source = found(task, target, filename)?;
         let name = part_of_name(&bundle_name(filename, facts, id, pattern), "bundle-format")?;
         if let Some(other) = items.iter().find(|item| item.name == name) {
             let message = format!("{} and {filename}: both would be {name}", other.source.display());

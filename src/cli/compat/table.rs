@@ -298,9 +298,9 @@ const NO_MARKUP: State = Absent {
 };
 
 const RESIZE: &[Row] = &[
-    one("target-dir", "directory", Command("where the results are")),
-    one("size", "size", Command("the new size")),
-    one("root", "directory", Command("the prepared tree")),
+    one("target-dir", "directory", Used("The target directory of a system build or system create")),
+    one("size", "size", Used("The new size of the disk: bytes, or a number with m (MiB) or g (GiB)")),
+    one("root", "directory", Noted("the results say which disks there are")),
 ];
 
 const LIST: &[Row] =
@@ -362,13 +362,9 @@ pub const VERBS: &[Verb] = &[
     Verb {
         service: "image",
         name: "resize",
-        about: "Give a disk another size",
+        about: "Make the disk of a build longer; the room behind its partitions is free",
         options: RESIZE,
         needs: &["target-dir", "size"],
-        absent: Some((
-            "images are not changed after they were made",
-            "make it again with the new size: `diskwright create DESCRIPTION --root TREE -o DIR --size SIZE`",
-        )),
         ..PLAIN
     },
     Verb {

@@ -24,6 +24,7 @@
 mod copy;
 mod disk;
 mod dump;
+mod grow;
 mod lay;
 mod open;
 mod protect;
@@ -31,6 +32,7 @@ mod reid;
 pub mod types;
 
 pub use dump::dump;
+pub use grow::grown;
 pub use lay::lay;
 pub use open::{open, recognise};
 pub use reid::reid;

@@ -1,7 +1,8 @@
 //! A new disk GUID and new GUIDs for all partitions, in both copies.
 
 use super::copy::{Copy, Sectors, read_bytes};
-use super::disk::{Entry, Guid, Header};
+use super::disk::{Entry, Guid};
+use super::grow::changed;
 use super::open::open;
 use crate::fault::{Damage, ReidError};
 use crate::identity::Identity;
@@ -46,16 +47,12 @@ fn renamed(sectors: Sectors<'_>, copy: &Copy, identity: &Identity) -> Result<Vec
         patches.extend(Patch::between(at, entry.unique_guid.as_bytes(), guid.as_bytes(), what));
         array[(at - copy.array_at) as usize..][..size_of::<Guid>()].copy_from_slice(guid.as_bytes());
     }
-    // Later versions may have longer headers: their checksum is over all of it.
-    let mut before = vec![0; copy.header.header_size.get() as usize];
+    let header = changed(sectors, copy, |header| {
+        header.disk_guid = Guid::from(identity.uuid("guid"));
+        header.partition_entry_array_crc32 = crc32fast::hash(&array).into();
+    })?;
+    let mut before = vec![0; header.len()];
     read_bytes(sectors.image, copy.at, &mut before, copy.name)?;
-    let mut header = before.clone();
-    let mut set = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
-    set(offset_of!(Header, disk_guid), Guid::from(identity.uuid("guid")).as_bytes());
-    set(offset_of!(Header, partition_entry_array_crc32), &crc32fast::hash(&array).to_le_bytes());
-    set(offset_of!(Header, header_crc32), &[0; 4]);
-    let crc = crc32fast::hash(&header).to_le_bytes();
-    header[offset_of!(Header, header_crc32)..][..crc.len()].copy_from_slice(&crc);
     let what = if is_primary { What::new(&"gpt header") } else { What::new(&"gpt backup header") };
     patches.extend(Patch::between(copy.at, &before, &header, what));
     Ok(patches)
