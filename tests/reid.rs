@@ -167,6 +167,33 @@ fn a_container_is_laid_again() {
 }
 
 #[test]
+fn an_mbr_gets_another_disk_id() {
+    let place = Place { folder: tempfile::tempdir().unwrap() };
+    let attributes = "image=\"oem\" filesystem=\"ext4\" firmware=\"bios\" efiparttable=\"msdos\"";
+    let inner = "<bootloader name=\"custom\"/><oemconfig><oem-resize>false</oem-resize></oemconfig>";
+    support::description(&place.path("d"), attributes, inner);
+    write(place.path("d/root/etc/hostname"), "small\n");
+    place.run(&["build", "d", "-o", "out"]).ends(0);
+    let disk = place.path("out/test-image.x86_64-1.2.3.raw");
+    let of = disk.to_str().unwrap();
+    let report = place.json(&["reid", of, "-o", "copy.raw"]);
+    assert_ranges(&disk, &place.path("copy.raw"), &report);
+    let found = changes(&report);
+    assert_eq!((found.len(), found[0].0.as_str(), found[0].1.as_str()), (1, "disk", "mbr"));
+    place.run(&["check", "copy.raw"]).ends(0);
+    if let Some(sfdisk) = oracle("an_mbr_gets_another_disk_id", "sfdisk") {
+        let said = tool(&sfdisk, ["--disk-id".as_ref(), place.path("copy.raw").as_os_str()]);
+        assert_eq!(said.trim(), format!("0x{}", found[0].3));
+    }
+    let mut damaged = std::fs::read(&disk).unwrap();
+    damaged[446 + 12..446 + 16].copy_from_slice(&[0xff; 4]);
+    write(place.path("damaged.raw"), &damaged);
+    let said = place.run(&["reid", "damaged.raw"]).ends(1).stderr;
+    assert!(said.contains("mbr: ") && said.contains("hint: diskwright check"), "{said}");
+    assert!(std::fs::read(place.path("damaged.raw")).unwrap() == damaged);
+}
+
+#[test]
 fn bare_file_systems() {
     let place = Place { folder: tempfile::tempdir().unwrap() };
     small_tree(&place.path("tree"));
@@ -200,9 +227,13 @@ fn what_has_no_ids_or_cannot_be_trusted_is_refused() {
         words.iter().for_each(|words| assert!(run.stderr.contains(words), "{words} in {}", run.stderr));
     };
     write(place.path("noise"), support::noise(1, 100_000));
-    refused(&["noise"], 1, &["neither a GPT nor a file system", "hint: ext2, ext3, ext4, FAT and swap"]);
+    refused(
+        &["noise"],
+        1,
+        &["neither a partition table nor a file system", "hint: ext2, ext3, ext4, FAT and swap"],
+    );
     write(place.path("empty"), b"");
-    refused(&["empty"], 1, &["neither a GPT"]);
+    refused(&["empty"], 1, &["neither a partition table"]);
     refused(&["nowhere"], 1, &["nowhere"]);
     refused(&["tree"], 1, &["is a directory"]);
     refused(&["disk.raw", "-o", "noise"], 1, &["this file exists"]);

@@ -50,6 +50,18 @@ pub fn filesystem_within(name: &'static str, data: &[u8], allow: fn(u64)) {
     }
 }
 
+/// A disk that can be made longer has the same partitions afterwards.
+fn assert_grown(image: &dyn ReadAt) {
+    let disk = Layout::of_content(ContentId(0), image.len());
+    let contents = OneFile(image);
+    let len = (image.len() / 4096 + 77) * 4096;
+    let Ok(grown) = table::gpt::grown(&disk, &contents, len) else { return };
+    let before = table::gpt::open(image).expect("it could be made longer");
+    let after = table::gpt::open(&Reader::new(&grown, &contents)).expect("a table of our own");
+    assert!(after.damage.is_empty(), "{}", after.damage[0]);
+    assert_eq!(before.partitions, after.partitions, "the same partitions");
+}
+
 /// A new identity is patches within the image, apart from each other; or there is a reason in one line.
 fn assert_patches(image: &dyn ReadAt, patches: Result<Vec<Patch>, ReidError>) {
     match patches {
@@ -137,6 +149,7 @@ pub fn gpt(data: &[u8]) {
     let recognised = table::gpt::recognise(&image);
     let dumped = table::gpt::dump(&image, &mut Counted::default());
     assert_patches(&image, table::gpt::reid(&image, &seed::identity()));
+    assert_grown(&image);
     let opened = match table::gpt::open(&image) {
         Ok(opened) => opened,
         Err(damage) => {

@@ -79,8 +79,9 @@ pub fn reid(
     let disk = Reader::new(&inspected.disk, &contents);
     let mut changed = Changed { patches: Vec::new(), changes: Vec::new(), unknown: Vec::new() };
     let has_table = inspected.table.is_some();
-    if !has_table {
-        refuse_unreadable(inspected)?;
+    match has_table {
+        true => refuse_damaged_table(inspected)?,
+        false => refuse_unreadable(inspected)?,
     }
     if let Some(table) = &inspected.table {
         table_ids(&disk, table, &identity.role("disk"), &mut changed)?;
@@ -90,6 +91,17 @@ pub fn reid(
     }
     changed.patches.sort_by_key(|patch| patch.start);
     Ok(changed)
+}
+
+/// What says where the partitions are must not contradict itself.
+fn refuse_damaged_table(inspected: &Inspected) -> Result<(), Unchangeable> {
+    match inspected.faults.iter().find(|fault| fault.within == "disk") {
+        None => Ok(()),
+        Some(fault) => {
+            let error = Box::new(fault.damage.clone().into());
+            Err(Unchangeable { within: fault.within.clone(), error })
+        }
+    }
 }
 
 /// An image without a table that can be read must have a file system that can.

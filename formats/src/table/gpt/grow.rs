@@ -48,6 +48,8 @@ pub fn grown(disk: &Layout, contents: &dyn Contents, len: u64) -> Result<Layout,
         patch(last * size, second_header, What::new(&"gpt backup header")),
     ];
     patches.extend(protection(sectors, last + 1)?);
+    // A table may have no entries at all.
+    patches.retain(|patch| !patch.bytes.is_empty());
     Ok(grown.patched(&patches).expect("both ends of a disk lie apart"))
 }
 
