@@ -46,7 +46,8 @@ fn the_disk_has_what_the_description_says() {
     assert_eq!(resolved.warnings.list, [], "not even a warning");
     let Survey { tree, contents, .. } = surveyed(&description, &resolved, work.path());
     let identity = identity(&resolved.image, None, EPOCH);
-    let (fit, composed) = lay(&resolved.image, &identity, tree, &mut |_| {}).expect("it can be laid");
+    let (fit, composed) =
+        lay(&resolved.image, &identity, tree, &contents, &mut |_| {}).expect("it can be laid");
     let reader = Reader::new(&composed[0].layout, &contents as &dyn Contents);
     let table = gpt::open(&reader).expect("a table");
     assert_eq!(table.damage, []);
