@@ -200,6 +200,7 @@ fn what_grub_install_copies() {
             assert!(has(path), "{path}");
         }
         assert!(!has("locale/fr.mo") && !has("i386-pc/kernel.img") && files.len() > 200);
+        assert!(!has_bls(&tree, Target::I386Pc), "Debian's has none");
         let modules = image_modules(&tree, Target::I386Pc, &["mdraid1x"]);
         assert!(modules.contains(&"biosdisk") && modules.contains(&"mdraid1x"));
         let platform = platform(&release, Target::I386Pc, &modules);
@@ -208,6 +209,9 @@ fn what_grub_install_copies() {
     }
     let mut tree = empty();
     assert_eq!(boot_directory(&tree), "/boot/grub");
+    assert!(!has_bls(&tree, Target::X86_64Efi));
+    put(&mut tree, "usr/sbin/grub2-switch-to-blscfg", "");
+    assert!(has_bls(&tree, Target::X86_64Efi));
     put(&mut tree, "usr/sbin/grub2-install", "");
     assert_eq!(boot_directory(&tree), "/boot/grub2");
     for name in ["theme.txt", "background.png", "a.pf2", "b.png"] {

@@ -88,6 +88,15 @@ pub fn boot_directory(tree: &Tree) -> &'static str {
     }
 }
 
+/// Whether the tree's GRUB makes its menu of boot entries of their own (Fedora, RHEL): it has the module, or the program
+/// that turns it on, where an image that is complete is all there is. Elsewhere [`Settings::bls`](super::Settings::bls)
+/// must be false: there would be no menu.
+pub fn has_bls(tree: &Tree, target: Target) -> bool {
+    let module = platform_directory(tree, target).map(|directory| format!("{directory}/blscfg.mod"));
+    let programs = ["/usr/sbin/grub2-switch-to-blscfg", "/usr/bin/grub2-switch-to-blscfg"].map(str::to_owned);
+    module.into_iter().chain(programs).any(|path| follow(tree, path.as_bytes()).is_some())
+}
+
 /// Modules and lists of these platforms, the font and the locales: what `grub-install` copies, sorted.
 pub fn boot_files(tree: &Tree, targets: &[Target]) -> Vec<BootFile> {
     let mut files = Vec::new();

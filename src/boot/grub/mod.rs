@@ -46,7 +46,7 @@ mod words;
 pub use core_img::{CoreImage, SECTOR, core_img};
 pub use early::{Find, Start, Unlock, chainload};
 pub use efi::efi_image;
-pub use files::{BootFile, boot_directory, boot_files, find_theme, image_modules};
+pub use files::{BootFile, boot_directory, boot_files, find_theme, has_bls, image_modules};
 pub use menu::{BootFs, BootKernel, bls_entries, boot_kernels, grub_cfg, grubenv};
 pub use place::{BOOT_CODE, Piece, Room, place};
 pub use platform::{Platform, Target, platform_directory};

@@ -74,7 +74,7 @@ pub struct Settings {
     pub video_mode: String,
     /// `bootloader-theme`.
     pub theme: Option<Theme>,
-    /// `bls`, where the `grub-mkconfig` of the tree knows it.
+    /// `bls`, where the tree's GRUB has it: [`has_bls`](super::has_bls).
     pub bls: bool,
     /// The whole kernel command line, `root=` in it.
     pub command_line: String,
