@@ -93,14 +93,9 @@ fn what_is_not_supported_is_named() {
         ),
         (
             GOOD,
-            r#"<bootloader name="grub2"/><oemconfig><oem-resize>false</oem-resize></oemconfig>"#,
-            "d.xml:4:13: error: bootloader name=\"grub2\" is not supported yet: GRUB\n  supported: name=\"systemd_boot\", name=\"custom\"",
-        ),
-        (
-            GOOD,
-            "<oemconfig><oem-resize>false</oem-resize></oemconfig>",
-            "d.xml:3:1: error: type without the element bootloader: KIWI then takes \"grub2\", which is not supported \
-             yet\n  add <bootloader name=\"systemd_boot\"/>, or name=\"custom\", which installs nothing",
+            r#"<bootloader name="zipl"/><oemconfig><oem-resize>false</oem-resize></oemconfig>"#,
+            "d.xml:4:13: error: bootloader name=\"zipl\" is not supported yet: loaders for s390\n  supported: name=\"grub2\", \
+             name=\"systemd_boot\", name=\"custom\"",
         ),
         (
             r#"image="oem" firmware="uefi" filesystem="ext4" luks="secret" overlayroot="true" mdraid="mirroring""#,

@@ -769,6 +769,52 @@ const PROBES: &[(&str, Changes, Changes)] = &[
         &[("<oemconfig>", "<oemconfig><oem-swap>true</oem-swap>")],
         &[("<oemconfig>", "<oemconfig><oem-swap>true</oem-swap><oem-swapsize>200</oem-swapsize>")],
     ),
+    (
+        "image/preferences/type/bootloader@bls",
+        &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\"")],
+        &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\" bls=\"false\"")],
+    ),
+    (
+        "image/preferences/type/bootloader@output_console",
+        &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\"")],
+        &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\" output_console=\"serial\"")],
+    ),
+    (
+        "image/preferences/type/bootloader@input_console",
+        &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\"")],
+        &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\" input_console=\"serial\"")],
+    ),
+    (
+        "image/preferences/type/bootloader@serial_line",
+        &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\"")],
+        &[(
+            "name=\"systemd_boot\" timeout=\"3\"",
+            "name=\"grub2\" timeout=\"3\" serial_line=\"serial --unit=1\"",
+        )],
+    ),
+    (
+        "image/preferences/type/bootloader@video_mode",
+        &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\"")],
+        &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\" video_mode=\"800x600\"")],
+    ),
+    (
+        "image/preferences/type/bootloader@timeout_style",
+        &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\"")],
+        &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\" timeout_style=\"hidden\"")],
+    ),
+    (
+        "image/preferences/type/bootloader@name=grub2",
+        &[],
+        &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\"")],
+    ),
+    (
+        "image/preferences/bootloader-theme",
+        &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\"")],
+        &[
+            ("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\""),
+            ("<version>1.0</version>", "<version>1.0</version><bootloader-theme>t</bootloader-theme>"),
+        ],
+    ),
     ("image/preferences/version", &[], &[("<version>9<", "<version>8<")]),
     ("image/profiles", &[], &[("<profiles>", "<!--"), ("</profiles>", "-->")]),
     (

@@ -147,6 +147,7 @@ const BESIDE: &[(&str, &str, &str, &str)] = &[
         "name",
         "grub2_s390x_emu",
     ),
+    ("image/preferences/type/bootloader@timeout_style", "image/preferences/type/bootloader", "name", "grub2"),
     ("image/preferences/type@btrfs_", "image/preferences/type", "filesystem", "btrfs"),
     ("image/preferences/type@derived_from", "image/preferences/type", "format", "oci:qcow2"),
     ("image/preferences/type/containerconfig", "image/preferences/type", "format", "oci:qcow2"),
@@ -233,16 +234,9 @@ const NOWHERE: &[(&str, &str)] = &[(
 /// Recorded rows that KIWI's rules allow only beside something that is refused: where they start, the element, attribute and
 /// value that they need. They add nothing to what is refused then.
 const BESIDE_REFUSED: &[(&str, &str, &str, &str, &str)] = &[
-    ("image/preferences/type/bootloader@bls", LOADER, "name", "grub2", "only GRUB has it"),
-    ("image/preferences/type/bootloader@output_console", LOADER, "name", "grub2", "only GRUB has it"),
-    ("image/preferences/type/bootloader@input_console", LOADER, "name", "grub2", "only GRUB has it"),
-    ("image/preferences/type/bootloader@serial_line", LOADER, "name", "grub2", "only GRUB has it"),
-    ("image/preferences/type/bootloader@video_mode", LOADER, "name", "grub2", "only GRUB has it"),
-    ("image/preferences/type/bootloader@timeout_style", LOADER, "name", "grub2", "only GRUB has it"),
     ("image/preferences/type/oemconfig/oem-swapname", VOLUMES, "preferlvm", "true", "only LVM has it"),
     ("image/preferences/type/installmedia", TYPE, "installiso", "true", "only install media have it"),
 ];
-const LOADER: &str = "image/preferences/type/bootloader";
 const TYPE: &str = "image/preferences/type";
 const VOLUMES: &str = "image/preferences/type/systemdisk";
 

@@ -10,8 +10,8 @@
 use super::grub::{
     BootFs, CoreImage, Embedded, Find, Piece, Platform, Room, RootName, SECTOR, Settings, Start, Target,
     TimeoutStyle, bls_entries, boot_directory, boot_files, boot_kernels, core_img, default_grub, efi_image,
-    find_signed, find_theme, find_unsigned, grub_cfg, grubenv, image_modules, place, platform_directory,
-    vendor_of_image,
+    find_signed, find_theme, find_unsigned, grub_cfg, grubenv, has_bls, image_modules, place,
+    platform_directory, vendor_of_image,
 };
 use super::{BootEntry, BootFiles, copy, file_at, find_kernels, follow};
 use crate::model::{Firmware, Naming, Table};
@@ -162,7 +162,7 @@ impl Install<'_> {
             serial_line: self.grub.serial_line.clone(),
             video_mode: self.grub.video_mode.clone(),
             theme,
-            bls: self.grub.bls && self.knows_bls()?,
+            bls: self.grub.bls && self.targets().into_iter().any(|target| has_bls(self.tree, target)),
             command_line,
             root: match self.grub.naming {
                 Naming::Uuid => RootName::Uuid,
@@ -173,13 +173,6 @@ impl Install<'_> {
             snapper: false,
         };
         Ok((settings, files))
-    }
-
-    /// Whether the tree's `grub-mkconfig` writes entries of the Boot Loader Specification.
-    fn knows_bls(&self) -> Result<bool, Refusal> {
-        let script = file_at(self.tree, b"/etc/grub.d/10_linux");
-        let text = script.map(|node| self.read(node)).transpose()?;
-        Ok(text.is_some_and(|text| text.windows(6).any(|word| word == b"blscfg")))
     }
 
     /// `/etc/default/grub`, where there is an `/etc/default`.
