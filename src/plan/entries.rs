@@ -92,11 +92,23 @@ fn numbers(disk: &Disk) -> Result<Vec<Numbers>, Refusal> {
             hint,
         ));
     }
+    let extended = matches!(disk.table, Table::Mbr { extended: true, .. });
     let mut taken: BTreeSet<u32> = BTreeSet::new();
     // What was chosen is taken from the start, so that no automatic number gets in its way.
     for partition in &disk.partitions {
         let Some(number) = partition.number else { continue };
-        for number in number..=number.saturating_add(partition.clones) {
+        if extended {
+            let reason =
+                "a chosen number together with logical partitions, which are numbered in their order";
+            return Err(refuse(&partition.name, reason.to_owned(), "leave it out"));
+        }
+        let highest = u64::from(number) + u64::from(partition.clones);
+        if number == 0 || highest > most {
+            let wrong = if number == 0 { 0 } else { highest };
+            let reason = format!("a partition number that the table does not have: {wrong}");
+            return Err(refuse(&partition.name, reason, &format!("1 to {most}")));
+        }
+        for number in number..=number + partition.clones {
             if !taken.insert(number) {
                 let reason = format!("a partition number that is taken: {number}");
                 return Err(refuse(
@@ -107,7 +119,6 @@ fn numbers(disk: &Disk) -> Result<Vec<Numbers>, Refusal> {
             }
         }
     }
-    let extended = matches!(disk.table, Table::Mbr { extended: true, .. });
     let mut last = 0;
     let mut before = 0;
     let mut all = Vec::new();
@@ -123,11 +134,6 @@ fn numbers(disk: &Disk) -> Result<Vec<Numbers>, Refusal> {
             last
         };
         let numbers = match partition.number {
-            Some(_) if extended => {
-                let reason =
-                    "a chosen number together with logical partitions, which are numbered in their order";
-                return Err(refuse(&partition.name, reason.to_owned(), "leave it out"));
-            }
             Some(number) => {
                 last = number;
                 let clones = (number + 1..=number + partition.clones).collect();

@@ -311,9 +311,14 @@ struct Placing<'a> {
 impl Placing<'_> {
     /// The partitions one behind the other, and the length of the disk.
     fn place(&self) -> Result<Placed, Refusal> {
+        let sector = u64::from(self.disk.sector_size.bytes());
+        if let Some(len) = self.given().filter(|len| !len.is_multiple_of(sector)) {
+            let reason = format!("a disk of {len} bytes is no whole number of sectors of {sector} bytes");
+            return Err(Refusal::new(RefusalKind::Invalid, Spot::new("disk", ""), reason));
+        }
         let lens = self.lens()?;
         let too_small = self.too_small(&lens);
-        if let Some(refusal) = too_small.first().filter(|_| self.kiwi.is_none()) {
+        if let Some(refusal) = too_small.first().filter(|_| self.kiwi.is_none() || lens.contains(&0)) {
             return Err(refusal.clone());
         }
         let mut at = self.disk.first.0;
@@ -328,6 +333,10 @@ impl Placing<'_> {
             at = end(at, before(part), part)?;
             spans.push((at, len));
             at = end(at, len, part)?;
+            if matches!(self.disk.table, Table::Mbr { .. }) && at / sector > u64::from(u32::MAX) {
+                let reason = format!("an MBR ends at {}", Bytes((u64::from(u32::MAX) + 1) * sector));
+                return Err(Refusal::new(RefusalKind::Limit, spot(part), reason).hint("efiparttable=\"gpt\""));
+            }
         }
         let needed = self.disk_of(at);
         match self.given() {
@@ -398,11 +407,6 @@ impl Placing<'_> {
 
     /// What the others leave of a disk of given length, for each of those that share it.
     fn rest(&self, wanted: &[Option<u64>], shares: u64, len: u64) -> Result<u64, Refusal> {
-        let sector = u64::from(self.disk.sector_size.bytes());
-        if !len.is_multiple_of(sector) {
-            let reason = format!("a disk of {len} bytes is no whole number of sectors of {sector} bytes");
-            return Err(Refusal::new(RefusalKind::Invalid, Spot::new("disk", ""), reason));
-        }
         let known = wanted.iter().flatten().chain([&self.disk.first.0]);
         let gaps = self.plan.parts.iter().map(before).sum::<u64>();
         let used = known.fold(gaps, |sum, len| sum.saturating_add(*len));
@@ -434,9 +438,11 @@ impl Placing<'_> {
 
     /// The length of a disk whose last partition ends at `end`.
     fn disk_of(&self, end: u64) -> u64 {
-        // A GPT's second copy takes less than one unit.
-        let tail = if ends_as_gpt(self.disk.table) { ALIGN } else { 0 };
-        end.saturating_add(tail).saturating_add(self.disk.unpartitioned.0.next_multiple_of(ALIGN))
+        let sector = self.disk.sector_size.bytes();
+        let table = if ends_as_gpt(self.disk.table) { ALIGN - gpt::last_usable(ALIGN, sector) } else { 0 };
+        let unpartitioned = align_up(self.disk.unpartitioned.0, sector.into());
+        let needed = end.saturating_add(table).saturating_add(unpartitioned.unwrap_or(LONGEST));
+        align_up(needed, ALIGN).unwrap_or(u64::MAX)
     }
 
     fn disk_too_small(&self, len: u64, needed: u64) -> Refusal {

@@ -124,7 +124,7 @@ pub struct PartitionReport<'a> {
     pub type_guid: Option<Uuid>,
     /// UniquePartitionGUID.
     pub partuuid: Option<Uuid>,
-    /// Its type in an MBR or a hybrid MBR, in hexadecimal digits.
+    /// Its type in an MBR, in hexadecimal digits.
     pub mbr_type: Option<String>,
     /// Whether a BIOS starts from it.
     pub active: bool,
@@ -155,7 +155,7 @@ pub struct MbrReport {
     pub slot: u32,
     /// Whether a BIOS starts from it.
     pub active: bool,
-    /// Its type, in hexadecimal digits.
+    /// Its type, in two hexadecimal digits.
     #[serde(rename = "type")]
     pub kind: String,
     /// First sector.
@@ -258,7 +258,7 @@ fn partition<'a>(plan: &'a Plan, part: &'a Part, place: Option<&Place>) -> Parti
     let layers = part.layers.iter().filter(|layer| **layer != Layer::Verity).copied().map(Layer::name);
     let slot = part.entry.as_ref().map(|entry| &entry.slot);
     let (type_guid, partuuid, mbr_type, active) = match slot {
-        Some(Slot::Gpt { type_guid, guid, hybrid }) => (Some(*type_guid), Some(*guid), *hybrid, false),
+        Some(Slot::Gpt { type_guid, guid, .. }) => (Some(*type_guid), Some(*guid), None, false),
         Some(Slot::Mbr { mbr_type, active }) => (None, None, Some(*mbr_type), *active),
         Some(Slot::Dasd) | None => (None, None, None, false),
     };
@@ -297,7 +297,7 @@ fn mbr_entries(fit: &Fit, disk: &DiskPlan) -> Vec<MbrReport> {
     let record = |slot, kind: u8, active, start: u64, len: u64| MbrReport {
         slot,
         active,
-        kind: format!("{kind:x}"),
+        kind: format!("{kind:02x}"),
         start_sector: start / sector,
         size_sectors: (len / sector).min(u32::MAX.into()),
     };
