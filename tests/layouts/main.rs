@@ -2,8 +2,13 @@
 //! all of them, and how fast they are planned.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::unwrap_used)]
 
+mod cases;
+mod clones;
 mod compare;
 mod corpus;
+mod laws;
+mod oracle;
+mod reference;
 #[path = "../support/mod.rs"]
 mod support;
 mod trees;
