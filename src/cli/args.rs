@@ -481,6 +481,9 @@ pub(super) struct Check {
     /// The images
     #[arg(required = true)]
     pub(super) images: Vec<PathBuf>,
+    /// NAME.clones.json of the images: which partitions are clones [default: what the names of a GPT say]
+    #[arg(long, value_name = "FILE")]
+    pub(super) clones: Option<PathBuf>,
 }
 
 fn owner(text: &str) -> Result<(u32, u32), String> {

@@ -3,6 +3,7 @@
 //! An image is read from the outside in. Each layer reports its own [`Damage`] with positions in what *it* sees: a
 //! container in the file, a table on the disk, a file system in its partition; [`Fault`] says which.
 
+pub mod clones;
 mod file;
 mod reid;
 mod table;
