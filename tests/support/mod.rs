@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)] // tests run programs and read the environment
 #![allow(clippy::print_stdout, clippy::unwrap_used, unreachable_pub)] // clippy takes this file for no test
 
+pub mod disks;
 pub mod guest;
 
 use std::ffi::OsStr;
