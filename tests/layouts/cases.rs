@@ -7,6 +7,7 @@ use diskwright::describe::kiwi::parse;
 use diskwright::model::Arch;
 use diskwright::plan::{Fit, draft, plan};
 use diskwright::resolve::{Choice, resolve};
+use diskwright_formats::layout::Memory;
 use diskwright_fstools::tree::Tree;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -66,7 +67,7 @@ impl Case {
         let choice = Choice { kiwi_sizes: true, ..Choice::new(self.arch()) };
         let image = resolve(&model, &choice).map_err(|error| error.to_string())?.image;
         let plan = plan(&image, &identity(&image, None, 0)).map_err(|error| error.to_string())?;
-        draft(&plan, tree.clone()).map_err(|error| error.to_string())
+        draft(&plan, tree.clone(), &Memory(Vec::new())).map_err(|error| error.to_string())
     }
 }
 

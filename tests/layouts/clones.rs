@@ -7,6 +7,7 @@ use diskwright::describe::kiwi::parse;
 use diskwright::model::MIB;
 use diskwright::plan::plan;
 use diskwright::resolve::{Choice, resolve};
+use diskwright_formats::layout::Memory;
 
 const CLONES: &[Case] = &[
     Case {
@@ -460,11 +461,12 @@ fn the_example_of_the_documentation_is_laid() {
         let fit = match filesystem {
             "ext4" => {
                 let (fit, outputs) =
-                    lay(&image, &identity, trees::oracle(), &mut |_| {}).expect("it is laid");
+                    lay(&image, &identity, trees::oracle(), &Memory(Vec::new()), &mut |_| {})
+                        .expect("it is laid");
                 assert_eq!(outputs[0].layout.len(), (100 << 10) * MIB);
                 fit
             }
-            _ => diskwright::plan::draft(&plan, trees::oracle()).expect("it fits"),
+            _ => diskwright::plan::draft(&plan, trees::oracle(), &Memory(Vec::new())).expect("it fits"),
         };
         let found: Vec<(u32, &str, u64, u64)> = fit
             .places

@@ -9,6 +9,7 @@ use diskwright::model::{
 use diskwright::plan::{Fit, Slot, draft, plan};
 use diskwright_formats::fault::{Refusal, RefusalKind};
 use diskwright_formats::identity::Identity;
+use diskwright_formats::layout::Memory;
 use diskwright_formats::table::gpt;
 use diskwright_fstools::tree::Tree;
 use proptest::prelude::*;
@@ -133,6 +134,7 @@ fn disks() -> impl Strategy<Value = Disk> {
                 active: Some("root".to_owned()),
                 volumes: None,
                 loader: Loader::Custom,
+                grub: None,
                 naming: Naming::Uuid,
                 readonly_root: false,
                 command_line: String::new(),
@@ -159,7 +161,7 @@ fn fit_of(disk: &Disk, tree: &Tree) -> Result<Fit, Refusal> {
         target: Target::Disk(Box::new(disk.clone())),
         system: None,
     };
-    draft(&plan(&image, &identity())?, tree.clone())
+    draft(&plan(&image, &identity())?, tree.clone(), &Memory(Vec::new()))
 }
 
 /// The byte behind the last that a partition may use.
