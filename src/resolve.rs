@@ -4,9 +4,11 @@ pub mod checks;
 mod defaults;
 mod disk;
 mod select;
+mod volumes;
 
+pub use defaults::{Defaults, DiskDefaults};
 pub use disk::{ESP_MIB, ESP_MOUNT};
-pub use select::{Selection, select};
+pub use select::{Selection, User, select};
 
 use crate::boot;
 use crate::describe::kiwi::{label_options, mkfs_options};

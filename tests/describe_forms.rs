@@ -409,5 +409,6 @@ fn a_description_of_schema_6_8_is_understood() {
          d.xml:5:19: error: filesystem=\"xfs\" is not supported yet\n  supported: filesystem=\"ext2\", filesystem=\"ext3\", filesystem=\"ext4\"",
     );
     let model = parse("d.xml", xml.as_bytes().to_vec()).expect("it is XML");
-    assert_eq!((model.packages.len(), model.repositories.len(), model.users.len()), (2, 1, 1));
+    let said = &model.said;
+    assert_eq!((said.packages.len(), said.repository.len(), said.users[0].user.len()), (2, 1, 1));
 }

@@ -6,6 +6,9 @@ mod support;
 
 use diskwright::describe::kiwi::{Description, LoadError, load};
 use diskwright::describe::{Diagnostic, Severity};
+use diskwright::model::elements::{self, Said, is_set, value};
+use diskwright::model::lexical::Lexical;
+use diskwright::model::words::{BootloaderName, Firmware, ImageType, InitrdSystem, Machine, SizeUnit};
 use diskwright::model::{Arch, Item, Phase};
 use diskwright::report::info;
 use diskwright::resolve::checks::{CHECKS, failing};
@@ -52,7 +55,9 @@ fn choices(description: &Description) -> Vec<(Vec<String>, Option<String>)> {
     let mut profiles: Vec<Vec<String>> = vec![Vec::new()];
     profiles.extend(model.profiles.iter().map(|profile| vec![profile.name.clone()]));
     let mut types: Vec<Option<String>> = vec![None];
-    types.extend(model.preferences.iter().flat_map(|one| &one.types).map(|one| Some(one.image.clone())));
+    types.extend(
+        model.preferences.iter().flat_map(|one| &one.types).map(|one| Some(one.image_name().to_owned())),
+    );
     types.dedup();
     profiles.iter().flat_map(|one| types.iter().map(|kind| (one.clone(), kind.clone()))).collect()
 }
@@ -66,28 +71,37 @@ fn checks() -> impl Iterator<Item = &'static str> {
 fn ours(selection: &Selection<'_>) -> Value {
     let names = |phase, item| selection.names(phase, item).into_keys().collect::<Vec<String>>();
     let Some(kind) = selection.kind else { return json!({ "error": "KiwiTypeNotFound" }) };
-    let text = |path: &str| kind.text(path).map(str::to_owned);
-    let number = |text: Option<&str>| text.and_then(|text| text.parse::<i64>().ok());
-    let attribute = |one: &diskwright::model::Repository, name: &str| {
-        one.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
-    };
+    let said = &kind.said;
     let mut profiles = selection.profiles.clone();
     profiles.sort();
-    let size = kind.text("size").and_then(|size| size.parse::<u64>().ok());
-    let modules = |item| {
+    let setting = |of: fn(&elements::Preferences) -> &Option<Said<String>>| {
         selection
-            .items(Phase::Bootstrap, item)
+            .preferences
             .iter()
-            .map(|one| one.name.value.clone())
-            .collect::<Vec<String>>()
+            .find_map(|one| of(&one.said).clone())
+            .map_or_else(String::new, |one| one.value)
     };
+    let locale = selection.preferences.iter().find_map(|one| one.said.locale.as_ref());
+    let size = said.size.as_ref().and_then(|size| {
+        let giga = value(&size.unit) == Some(SizeUnit::Gibibytes);
+        value(&size.text).map(|size| if giga { size * 1024 } else { size })
+    });
+    let modules = |item| {
+        selection.items(Phase::Bootstrap, item).into_iter().map(|one| one.name).collect::<Vec<String>>()
+    };
+    let start_sector = value(&said.disk_start_sector).map_or(2048, |sector| sector.0);
+    let firmware = value(&said.firmware).unwrap_or(match selection.machine {
+        Machine::Aarch64 => Firmware::Efi,
+        _ => Firmware::Bios,
+    });
+    let loader = said.bootloader.as_ref().and_then(|loader| value(&loader.name));
     json!({
         "profiles": profiles,
-        "type": kind.image,
-        "version": selection.settings("version").first().map_or("", |one| one.value),
+        "type": kind.image(),
+        "version": setting(|it| &it.version),
         "name": selection.model.name,
         "package_manager": selection.package_manager(),
-        "release_version": selection.settings("release-version").first().map_or("", |one| one.value),
+        "release_version": setting(|it| &it.release_version),
         "bootstrap": names(Phase::Bootstrap, Item::Package),
         "image": names(Phase::Image, Item::Package),
         "uninstall": names(Phase::Uninstall, Item::Package),
@@ -101,27 +115,27 @@ fn ours(selection: &Selection<'_>) -> Value {
         "files": names(Phase::Image, Item::File),
         "modules": { "disable": modules(Item::NoModule), "enable": modules(Item::Module) },
         "repositories": selection.repositories().iter().map(|one| json!([
-            one.source.value, attribute(one, "type"), number(attribute(one, "priority").as_deref()), one.imageinclude, one.imageonly,
+            one.location().map(|path| &path.value), value(&one.kind), value(&one.priority), is_set(&one.imageinclude), is_set(&one.imageonly),
         ])).collect::<Vec<Value>>(),
         "users": selection.users().iter().map(|one| json!([one.name.value, one.groups])).collect::<Vec<Value>>(),
-        "partitions": kind.partitions.iter().map(|one| json!([
+        "partitions": selection.partitions().iter().map(|one| json!([
             one.name, one.mbsize, one.partition_name, one.partition_type, one.mountpoint, one.filesystem, one.label, one.clone,
         ])).collect::<Vec<Value>>(),
         "volume_manager": selection.volume_manager(),
-        "volume_group": selection.value("systemdisk@name"),
+        "volume_group": selection.volume_group(),
         "volumes": selection.volumes().iter().map(|v| json!([
             v.name, v.parent, v.size, v.realpath, v.mountpoint, v.fullsize, v.label, v.attributes, v.is_root_volume,
         ])).collect::<Vec<Value>>(),
-        "initrd_system": if kind.image == "iso" { "dracut" } else { selection.value("initrd_system").unwrap_or("") },
-        "filesystem": text("filesystem"),
-        "firmware": kind.text("firmware").unwrap_or(if selection.machine == "aarch64" { "efi" } else { "bios" }),
-        "bootloader": kind.text("bootloader@name").unwrap_or("grub2"),
-        "disk_start_sector": number(kind.text("disk_start_sector")).unwrap_or(2048),
-        "kernelcmdline": text("kernelcmdline"),
-        "format": text("format"),
-        "mbytes": size.map(|size| if kind.text("size@unit") == Some("G") { size * 1024 } else { size }),
+        "initrd_system": if kind.image() == Some(ImageType::Iso) { Some(InitrdSystem::Dracut) } else { selection.initrd_system() },
+        "filesystem": value(&said.filesystem),
+        "firmware": firmware,
+        "bootloader": loader.unwrap_or(BootloaderName::Grub2),
+        "disk_start_sector": start_sector,
+        "kernelcmdline": elements::text(&said.kernelcmdline),
+        "format": said.format.as_ref().map(|format| format.value.canonical()),
+        "mbytes": size,
         "checks": failing(selection).into_iter().filter(|name| checks().any(|one| one == *name)).collect::<Vec<&str>>(),
-        "locale": selection.settings("locale").first().map(|one| one.value.split(',').map(str::to_owned).collect::<Vec<String>>()),
+        "locale": locale.map(|one| one.value.0.iter().map(Lexical::canonical).collect::<Vec<String>>()),
     })
 }
 

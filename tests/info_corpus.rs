@@ -8,7 +8,7 @@ use diskwright::build::identity;
 use diskwright::describe::Severity;
 use diskwright::describe::kiwi::{Description, LoadError, load, parse};
 use diskwright::model::{
-    Arch, Contents, DiskSize, Loader, Model, Naming, PartitionKind, Rule, SectorSize, Table, Target, mib,
+    Arch, Contents, DiskSize, Loader, Model, Naming, PartitionKind, Rule, SectorSize, Table, Target,
 };
 use diskwright::plan::plan;
 use diskwright::report::{ImageSupport, Info, Verdict, choices, info, support as support_of};
@@ -292,7 +292,7 @@ fn compare(info: &Info, target: &Target, version: Option<&str>) -> usize {
     for shown in &info.partitions {
         let made = part(&shown.name).unwrap_or_else(|| panic!("{} in {:?}", shown.name, disk.partitions));
         assert_eq!(shown.mountpoint.as_deref(), made.contents.mountpoint());
-        assert_eq!(Rule::Exact(mib(shown.mbsize.parse().unwrap())), made.size);
+        assert_eq!(Rule::Exact(shown.mbsize.0.bytes()), made.size);
     }
     14 + info.partitions.len()
 }

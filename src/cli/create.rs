@@ -94,8 +94,7 @@ pub(super) fn build(
 /// `bundle_format` of the type that is selected.
 fn bundle_format(description: &Description, choice: &Choice) -> Option<String> {
     let kind = select(&description.model, choice).ok()?.kind?;
-    let mut facts = kind.facts.iter().map(|fact| &fact.value);
-    facts.find(|(path, _)| path == "bundle_format").map(|(_, pattern)| pattern.clone())
+    kind.said.bundle_format.as_ref().map(|pattern| pattern.value.clone())
 }
 
 /// An image, and the description that it is of.

@@ -5,6 +5,7 @@ use super::create::choice;
 use super::fail::{Code, Failure};
 use super::say::{Voice, table};
 use crate::describe::kiwi::{find, load, load_with};
+use crate::model::words::PartitionFilesystem;
 use crate::report::{
     Blocker, DescriptionSupport, Info, Missing, Origin, Section, Support, Totals, Verdict, info as info_of,
     support as support_of,
@@ -120,7 +121,7 @@ fn profiles_text(text: &mut String, info: &Info) {
     let rows = info.profiles.iter().map(|one| {
         let requires = one.requires.iter().map(|required| match required.arch.as_slice() {
             [] => required.profile.clone(),
-            arch => format!("{} ({})", required.profile, arch.join(", ")),
+            arch => format!("{} ({})", required.profile, list(arch)),
         });
         vec![
             one.name.clone(),
@@ -145,10 +146,12 @@ fn profiles_text(text: &mut String, info: &Info) {
 }
 
 fn disk_text(text: &mut String, info: &Info) {
-    let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let dash = |text: Option<&str>| text.unwrap_or("-").to_owned();
     let rows = info.partitions.iter().map(|one| {
         let copies = if one.clone == 0 { "-".to_owned() } else { one.clone.to_string() };
-        vec![one.name.clone(), one.mbsize.clone(), dash(&one.filesystem), dash(&one.mountpoint), copies]
+        let filesystem = one.filesystem.map(PartitionFilesystem::name);
+        let mountpoint = dash(one.mountpoint.as_deref());
+        vec![one.name.clone(), one.mbsize.to_string(), dash(filesystem), mountpoint, copies]
     });
     let head = [
         ("partition", false),
@@ -159,7 +162,7 @@ fn disk_text(text: &mut String, info: &Info) {
     ];
     part(text, &head, rows.collect());
     let rows = info.volumes.iter().map(|one| {
-        let size = one.size.clone().unwrap_or_else(|| "all that is left".to_owned());
+        let size = one.size.map_or_else(|| "all that is left".to_owned(), |size| size.to_string());
         vec![one.name.clone(), size, one.realpath.clone()]
     });
     let title = format!("volume ({})", info.volume_manager.unwrap_or("none"));

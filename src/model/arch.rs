@@ -1,5 +1,6 @@
 //! Machines.
 
+use super::words::Machine;
 use serde::Serialize;
 use std::fmt;
 use uuid::{Uuid, uuid};
@@ -42,10 +43,14 @@ impl Arch {
     }
 
     /// The name that `uname -m` gives, which sections of a description are selected by.
-    pub fn machine(self) -> &'static str {
+    pub fn machine(self) -> Machine {
         match self {
-            Arch::Ix86 => "i686",
-            other => other.name(),
+            Arch::X86_64 => Machine::X86_64,
+            Arch::Ix86 => Machine::I686,
+            Arch::Aarch64 => Machine::Aarch64,
+            Arch::Riscv64 => Machine::Riscv64,
+            Arch::Ppc64le => Machine::Ppc64le,
+            Arch::S390x => Machine::S390x,
         }
     }
 

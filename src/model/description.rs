@@ -1,11 +1,10 @@
 //! A description before anything is chosen: every profile, every type, and where it is written.
 
-use super::{
-    Bytes, DescribedPartition, Fact, Format, Layer, Naming, Packages, Partition, Repository, SectorSize,
-    SystemVolume, TimeoutStyle, User,
-};
+use super::elements::{self, Entry, Said};
+use super::lexical::{Machines, ProfileNames};
+use super::words::{Firmware, ImageType, Machine, TimeoutStyle};
+use super::{Bytes, Format, Layer, Naming, Partition, SectorSize};
 use crate::describe::{Diagnostic, Span};
-use serde::Serialize;
 
 /// A description with everything in it. [`resolve`](crate::resolve::resolve) makes an [`Image`](super::Image) of it.
 #[derive(Clone, Debug)]
@@ -16,20 +15,28 @@ pub struct Model {
     pub name: String,
     /// `image@displayname`.
     pub displayname: Option<String>,
+    /// All elements but `preferences`.
+    pub said: elements::Image,
     /// `profiles/profile`.
     pub profiles: Vec<Profile>,
     /// `preferences`, in order.
     pub preferences: Vec<Preferences>,
-    /// `packages`, in order.
-    pub packages: Vec<Packages>,
-    /// `repository`, in order.
-    pub repositories: Vec<Repository>,
-    /// `users/user`, in order.
-    pub users: Vec<User>,
     /// What the preparation of a tree would have to do.
     pub needs: Vec<Need>,
     /// What is wrong, whatever is selected; warnings too.
     pub problems: Vec<Diagnostic>,
+}
+
+impl Model {
+    /// All that the description says, by paths from `image` on.
+    pub fn entries(&self) -> Vec<Entry<'_>> {
+        let mut entries = self.said.entries("image");
+        for section in &self.preferences {
+            entries.extend(section.said.entries("image/preferences"));
+            entries.extend(section.types.iter().flat_map(|one| one.said.entries("image/preferences/type")));
+        }
+        entries
+    }
 }
 
 /// A selectable slice of a description.
@@ -44,9 +51,9 @@ pub struct Profile {
     /// Selected when no profile is named.
     pub import: bool,
     /// Machines on which it exists; empty: all.
-    pub arch: Vec<String>,
+    pub arch: Vec<Machine>,
     /// Profiles that it pulls in, each on these machines.
-    pub requires: Vec<(String, Vec<String>)>,
+    pub requires: Vec<(String, Vec<Machine>)>,
 }
 
 /// When a section applies.
@@ -55,41 +62,22 @@ pub struct Scope {
     /// Profiles; empty: always.
     pub profiles: Vec<String>,
     /// Machines; empty: all.
-    pub arch: Vec<String>,
-}
-
-impl Type {
-    /// What it says at a path.
-    pub fn fact(&self, path: &str) -> Option<&Fact> {
-        self.facts.iter().find(|fact| fact.value.0 == path)
-    }
-
-    /// The text at a path.
-    pub fn text(&self, path: &str) -> Option<&str> {
-        self.fact(path).map(|fact| fact.value.1.as_str())
-    }
-
-    /// Whether an XML Schema boolean at a path says yes.
-    pub fn is_set(&self, path: &str) -> bool {
-        matches!(self.text(path), Some("true" | "1"))
-    }
-
-    /// Where a path is written; else the type.
-    pub fn span_of(&self, path: &str) -> &Span {
-        self.fact(path).map_or(&self.span, |fact| &fact.span)
-    }
-
-    /// Whether it has an element of this name.
-    pub fn has(&self, element: &str) -> bool {
-        self.elements.iter().any(|one| one == element)
-    }
+    pub arch: Vec<Machine>,
 }
 
 impl Scope {
+    /// What the attributes `profiles` and `arch` say.
+    pub fn of(profiles: &Option<Said<ProfileNames>>, arch: &Option<Said<Machines>>) -> Scope {
+        Scope {
+            profiles: profiles.as_ref().map(|said| said.value.0.clone()).unwrap_or_default(),
+            arch: arch.as_ref().map(|said| said.value.0.clone()).unwrap_or_default(),
+        }
+    }
+
     /// Whether it applies with these profiles on this machine (a name as `uname -m` gives it).
-    pub fn applies(&self, profiles: &[String], arch: &str) -> bool {
+    pub fn applies(&self, profiles: &[String], machine: Machine) -> bool {
         let by_profile = self.profiles.is_empty() || self.profiles.iter().any(|name| profiles.contains(name));
-        by_profile && (self.arch.is_empty() || self.arch.iter().any(|name| name == arch))
+        by_profile && (self.arch.is_empty() || self.arch.contains(&machine))
     }
 }
 
@@ -100,8 +88,8 @@ pub struct Preferences {
     pub scope: Scope,
     /// `version`.
     pub version: Option<String>,
-    /// Its other elements: `packagemanager`, `locale`, in order.
-    pub settings: Vec<Fact>,
+    /// All elements but `type`.
+    pub said: elements::Preferences,
     /// `type`, in order.
     pub types: Vec<Type>,
     /// What is wrong in it outside its types.
@@ -113,24 +101,28 @@ pub struct Preferences {
 pub struct Type {
     /// Its start tag.
     pub span: Span,
-    /// `image`.
-    pub image: String,
-    /// `primary`.
-    pub primary: bool,
     /// What is wrong in it; warnings too.
     pub problems: Vec<Diagnostic>,
     /// What it says; `None` when what is wrong leaves nothing to say.
     pub kind: Option<Kind>,
-    /// All that it says, by path: `kernelcmdline`, `bootloader@name`, `oemconfig/oem-swap`.
-    pub facts: Vec<Fact>,
-    /// `partitions/partition` as they are written.
-    pub partitions: Vec<DescribedPartition>,
-    /// The names of the elements in it.
-    pub elements: Vec<String>,
-    /// `systemdisk/volume`, in order.
-    pub volumes: Vec<DescribedVolume>,
+    /// All that it says.
+    pub said: elements::Type,
     /// Where the size of each part is written, by its role in the plan; `boot` is the loader.
     pub spans: Vec<(String, Span)>,
+}
+
+impl Type {
+    /// `image`; `None`: none that the schema knows.
+    pub fn image(&self) -> Option<ImageType> {
+        self.said.image.as_ref().map(|image| image.value)
+    }
+
+    /// `image` as it is written.
+    pub fn image_name(&self) -> &str {
+        let refused = self.said.refused.iter().find(|one| one.path == "@image");
+        let known = self.image().map(ImageType::name);
+        known.or(refused.map(|one| one.text.as_str())).unwrap_or_default()
+    }
 }
 
 /// What a `type` says.
@@ -280,46 +272,6 @@ pub struct Menu {
     pub bls: Option<bool>,
 }
 
-/// `firmware`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Firmware {
-    /// PC BIOS.
-    Bios,
-    /// UEFI with the distribution's unsigned loader.
-    Efi,
-    /// UEFI with the distribution's signed loader.
-    Uefi,
-    /// Machines of EC2, which start like a BIOS.
-    Ec2,
-    /// The description's own.
-    Custom,
-    /// Open Firmware.
-    Ofw,
-    /// OPAL.
-    Opal,
-}
-
-impl Firmware {
-    /// The word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Firmware::Bios => "bios",
-            Firmware::Efi => "efi",
-            Firmware::Uefi => "uefi",
-            Firmware::Ec2 => "ec2",
-            Firmware::Custom => "custom",
-            Firmware::Ofw => "ofw",
-            Firmware::Opal => "opal",
-        }
-    }
-
-    /// Whether it starts files of an EFI system partition.
-    pub fn is_efi(self) -> bool {
-        matches!(self, Firmware::Efi | Firmware::Uefi)
-    }
-}
-
 /// `overlayroot` and its attributes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlay {
@@ -349,15 +301,4 @@ pub struct Need {
     pub scope: Scope,
     /// What would have to be done, as an error.
     pub problem: Diagnostic,
-}
-
-/// A volume and the machines that it is for.
-#[derive(Clone, Debug)]
-pub struct DescribedVolume {
-    /// What it is.
-    pub volume: SystemVolume,
-    /// Machines; empty: all.
-    pub arch: Vec<String>,
-    /// Where it is written.
-    pub span: Span,
 }

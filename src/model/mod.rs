@@ -5,19 +5,20 @@
 
 mod arch;
 mod description;
+pub mod elements;
+pub mod lexical;
 mod sections;
 mod size;
+pub mod words;
 
 pub use arch::{ARCHES, Arch};
 pub use description::{
-    DescribedVolume, DiskType, Firmware, Kind, Menu, Model, Need, Overlay, Preferences, Profile, Scope,
-    SizeElement, Type,
+    DiskType, Kind, Menu, Model, Need, Overlay, Preferences, Profile, Scope, SizeElement, Type,
 };
-pub use sections::{
-    DescribedPartition, Fact, Item, PackageItem, Packages, Phase, Repository, Said, SystemVolume, TypeName,
-    User,
-};
+pub use elements::{Entry, Said};
+pub use sections::{DescribedPartition, Item, PackageItem, Phase, Room, SystemVolume, least_volume};
 pub use size::{Bytes, MIB, Rule, Size, SizeError, mib};
+pub use words::{Firmware, TimeoutStyle};
 
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_fstools::registry::{self, BootReader, Filesystem, find};
@@ -223,18 +224,6 @@ pub struct Grub {
     pub display_name: Option<String>,
     /// How the kernel finds its root.
     pub naming: Naming,
-}
-
-/// What is seen of GRUB until the default entry starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TimeoutStyle {
-    /// Seconds, counted down.
-    Countdown,
-    /// Nothing.
-    Hidden,
-    /// The menu.
-    Menu,
 }
 
 /// A file system and how much room it gets.

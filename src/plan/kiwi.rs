@@ -3,7 +3,8 @@
 
 use super::fit::{before, usable};
 use super::{DiskPlan, Part, ROOT};
-use crate::model::{KiwiSizes, MIB, Rule, SystemVolume, Volumes, mib};
+use crate::model::lexical::Mebibytes;
+use crate::model::{KiwiSizes, MIB, Room, Rule, SystemVolume, Volumes, mib};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_fstools::tree::{Kind, NodeId, Tree};
 use std::collections::BTreeSet;
@@ -82,7 +83,7 @@ pub(super) fn packed(tree: &Tree) -> u64 {
 
 /// The smallest volume of a file system.
 fn least_volume(filesystem: &str) -> u64 {
-    crate::describe::kiwi::least_volume(filesystem)
+    crate::model::least_volume(filesystem.parse().ok()).0
 }
 
 /// What KIWI makes of a tree: how long the disk is, and how long the partitions whose length it computes.
@@ -213,12 +214,6 @@ fn too_small(name: &str, size: u64, held: u64, path: &str, knob: &str) -> Refusa
     Refusal::new(RefusalKind::TooSmall { needed }, Spot::new("disk", name), reason).hint(hint)
 }
 
-/// `size:N` or `freespace:N`.
-fn requested(volume: &SystemVolume) -> Option<(&str, u64)> {
-    let (kind, number) = volume.size.as_deref()?.split_once(':')?;
-    Some((kind, number.parse().ok()?))
-}
-
 /// What the volumes of LVM have more than they hold. Refused: a volume that is too small for what it holds.
 pub(super) fn volumes_mib(
     filesystem: &str,
@@ -236,16 +231,22 @@ pub(super) fn volumes_mib(
     let inner = || volumes.iter().filter(|one| one.realpath != "/" && !one.realpath.is_empty());
     let mut sum = 0;
     for volume in inner() {
-        let Some((kind, size)) = requested(volume) else { continue };
+        let Some(room) = volume.size else { continue };
         let held = held(volume);
-        let more = if kind == "freespace" { Some(size) } else { size.checked_sub(held) };
+        let (size, more) = match room {
+            Room::Freespace(Mebibytes(more)) => (more, Some(more)),
+            Room::Size(Mebibytes(size)) => (size, size.checked_sub(held)),
+        };
         let knob = format!("size=\"{{}}M\" of volume {}", volume.name);
         let more = more.filter(|&more| more > 0);
         sum += more.ok_or_else(|| too_small(&volume.name, size, held, &volume.realpath, &knob))? + least;
     }
-    if let Some((kind, size)) = volumes.iter().find(|one| one.is_root_volume).and_then(requested) {
+    if let Some(room) = volumes.iter().find(|one| one.is_root_volume).and_then(|one| one.size) {
         let inside: u64 = inner().map(held).sum();
-        let more = if kind == "freespace" { size } else { (size + inside).saturating_sub(root) };
+        let more = match room {
+            Room::Freespace(more) => more.0,
+            Room::Size(size) => (size.0 + inside).saturating_sub(root),
+        };
         sum += if more > 0 { more + least } else { 0 };
     }
     Ok(sum)
@@ -259,15 +260,16 @@ pub(super) fn volume_mib(
     tree: &Tree,
 ) -> u64 {
     let least = least_volume(filesystem);
-    let (kind, size) = match requested(volume) {
-        _ if *resize => ("freespace", least),
-        Some(requested) => requested,
+    let size = match volume.size {
+        _ if *resize => least,
+        Some(Room::Freespace(more)) => more.0,
+        Some(Room::Size(size)) => return size.0,
         None => return 0,
     };
     let path = volume.realpath.as_str();
     let others = volumes.iter().map(|one| one.realpath.as_str()).filter(|&other| other != path);
     let nested: Vec<&str> = others.filter(|other| path == "/" || other.starts_with(path)).collect();
-    match weigh(tree, path, &nested).filter(|_| kind == "freespace") {
+    match weigh(tree, path, &nested) {
         None => size,
         Some(weight) => size + if size == least { 0 } else { least } + guess(weight, filesystem),
     }

@@ -17,7 +17,7 @@ pub(crate) use fit::within;
 pub use fit::{Fit, Place, Usage, draft, fit};
 
 use crate::model::{
-    Arch, Bytes, Disk, DiskSize, Image, ImageSource, KiwiSizes, Layer, Loader, MIB, Mkfs, Naming, Rule,
+    Arch, Bytes, Disk, DiskSize, Image, ImageSource, KiwiSizes, Layer, Loader, MIB, Mkfs, Naming, Room, Rule,
     SectorSize, Table, Target, Volume, VolumeManager, Volumes,
 };
 use diskwright_formats::fault::Refusal;
@@ -170,7 +170,7 @@ pub enum VolumePlan {
         /// In MiB; `None`: what is left, or there is no tree.
         size_mib: Option<u64>,
         /// `size:N` or `freespace:N`, in MiB.
-        requested: Option<String>,
+        requested: Option<Room>,
         /// Its file system; `None`: it is left as it is.
         filesystem: Option<String>,
         /// Its label.

@@ -109,7 +109,7 @@ pub(super) fn planned(volumes: &Volumes, root_label: Option<&str>, tree: Option<
                 VolumePlan::Lvm {
                     name: volume.name.clone(),
                     size_mib: size,
-                    requested: volume.size.clone(),
+                    requested: volume.size,
                     filesystem: match is_blank(volume) {
                         true => None,
                         false if is_swap => Some("swap".to_owned()),

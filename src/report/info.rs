@@ -5,11 +5,13 @@
 
 use super::values::values;
 use crate::describe::{Diagnostics, Severity, Span};
+use crate::model::elements::{Entry, Repository};
+use crate::model::words::Machine;
 use crate::model::{
-    Arch, DescribedPartition, Item, Model, PackageItem, Packages, Phase, Preferences, Profile, Repository,
-    Scope, SystemVolume, Type, User,
+    Arch, DescribedPartition, Item, Model, PackageItem, Phase, Preferences, Profile, Scope, SystemVolume,
+    Type,
 };
-use crate::resolve::{Choice, ResolveError, Selection, resolve, select};
+use crate::resolve::{Choice, ResolveError, Selection, User, resolve, select};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -69,7 +71,7 @@ pub struct ProfileInfo {
     /// Whether it is selected when no profile is named.
     pub import: bool,
     /// Machines on which it exists; empty: all.
-    pub arch: Vec<String>,
+    pub arch: Vec<Machine>,
     /// What it pulls in.
     pub requires: Vec<Required>,
     /// Where it is written.
@@ -82,7 +84,7 @@ pub struct Required {
     /// Its name.
     pub profile: String,
     /// On these machines; empty: all.
-    pub arch: Vec<String>,
+    pub arch: Vec<Machine>,
 }
 
 /// An image type.
@@ -99,7 +101,7 @@ pub struct TypeInfo {
     /// Profiles that its section is for; empty: all.
     pub profiles: Vec<String>,
     /// Machines that its section is for; empty: all.
-    pub arch: Vec<String>,
+    pub arch: Vec<Machine>,
     /// Where it is written.
     pub from: Origin,
 }
@@ -249,15 +251,15 @@ pub fn info(model: &Model, choice: &Choice) -> Result<Info, ResolveError> {
         name: model.name.clone(),
         version: selection.preferences.iter().find_map(|one| one.version.clone()),
         arch: choice.arch,
-        image_type: selection.kind.map(|kind| kind.image.clone()),
+        image_type: selection.kind.map(|kind| kind.image_name().to_owned()),
         profiles: model.profiles.iter().map(|profile| self::profile(profile, &selection)).collect(),
         types: types(&selection, choice),
         values: values(&selection, choice),
-        partitions: selection.kind.map(|kind| kind.partitions.clone()).unwrap_or_default(),
+        partitions: selection.partitions(),
         volume_manager: selection.volume_manager(),
         volumes: selection.volumes(),
         packages: packages(&selection),
-        repositories: selection.repositories().into_iter().map(repository).collect(),
+        repositories: selection.repositories().into_iter().filter_map(repository).collect(),
         users: users(&selection),
         refused,
         warnings,
@@ -270,7 +272,7 @@ fn told(problems: &Diagnostics, severity: Severity) -> Vec<String> {
 
 fn profile(profile: &Profile, selection: &Selection<'_>) -> ProfileInfo {
     let required =
-        |(name, arch): &(String, Vec<String>)| Required { profile: name.clone(), arch: arch.clone() };
+        |(name, arch): &(String, Vec<Machine>)| Required { profile: name.clone(), arch: arch.clone() };
     ProfileInfo {
         name: profile.name.clone(),
         description: profile.description.clone(),
@@ -291,7 +293,7 @@ fn types(selection: &Selection<'_>, choice: &Choice) -> Vec<TypeInfo> {
         .iter()
         .flat_map(|section| section.types.iter().map(move |kind| (section, kind)));
     let one = |(section, kind): (&Preferences, &Type)| TypeInfo {
-        image: kind.image.clone(),
+        image: kind.image_name().to_owned(),
         available: section.scope.applies(&selection.profiles, selection.machine),
         default: default.is_some_and(|default| default.span == kind.span),
         selected: selection.kind.is_some_and(|selected| selected.span == kind.span),
@@ -320,7 +322,7 @@ fn packages(selection: &Selection<'_>) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     let mut add = |name: &str, phase: Phase, item: ItemInfo| {
         let at = sections.iter().position(|one| one.section == name).unwrap_or_else(|| {
-            let pattern = selection.pattern(phase).to_owned();
+            let pattern = selection.pattern(phase).to_string();
             sections.push(Section { section: name.to_owned(), pattern, items: Vec::new() });
             sections.len() - 1
         });
@@ -332,8 +334,8 @@ fn packages(selection: &Selection<'_>) -> Vec<Section> {
     for phase in PHASES {
         for kind in ITEMS {
             for one in selection.items(phase, kind) {
-                let Some(section) = section_of(selection.model, one) else { continue };
-                add(section_name(section), phase, item(one, section));
+                let section = one.section.phase().unwrap_or(phase).name();
+                add(section, phase, item(one));
             }
         }
     }
@@ -356,44 +358,36 @@ fn packages(selection: &Selection<'_>) -> Vec<Section> {
     sections
 }
 
-fn section_of<'a>(model: &'a Model, item: &PackageItem) -> Option<&'a Packages> {
-    model.packages.iter().find(|section| section.items.iter().any(|one| std::ptr::eq(one, item)))
-}
-
-fn section_name(section: &Packages) -> &'static str {
-    match section.phase {
-        Some(Phase::Bootstrap) => "bootstrap",
-        Some(Phase::Image) | None => "image",
-        Some(Phase::Type(name)) => name.0,
-        Some(Phase::Uninstall) => "uninstall",
-        Some(Phase::Delete) => "delete",
-        Some(Phase::Systemfiles) => "systemfiles",
-    }
-}
-
-fn item(item: &PackageItem, section: &Packages) -> ItemInfo {
+fn item(item: PackageItem<'_>) -> ItemInfo {
+    let scope = Scope::of(&item.section.profiles, &None);
     ItemInfo {
         kind: item.item,
-        name: item.name.value.clone(),
-        target: item.target.clone(),
-        owner: item.owner.clone(),
-        permissions: item.permissions.clone(),
-        from: Origin::of(&item.name.span, &section.scope),
+        target: item.target.map(str::to_owned),
+        owner: item.owner.map(str::to_owned),
+        permissions: item.permissions.map(str::to_owned),
+        from: Origin::of(item.span, &scope),
+        name: item.name,
     }
 }
 
-fn repository(repository: &Repository) -> RepositoryInfo {
-    let (path, hidden) = without_secrets(&repository.source.value);
-    let secret = |name: &str| ["username", "password"].contains(&name);
-    let (secrets, attributes): (Vec<_>, Vec<_>) =
-        repository.attributes.iter().cloned().partition(|(name, _)| secret(name));
-    RepositoryInfo {
+/// The attributes of an element but some, as they are written.
+fn attributes(entries: &[Entry<'_>], but: &[&str]) -> BTreeMap<String, String> {
+    let named =
+        |entry: &Entry<'_>| entry.path.strip_prefix('@').map(|name| (name.to_owned(), entry.text.to_owned()));
+    entries.iter().filter_map(named).filter(|(name, _)| !but.contains(&name.as_str())).collect()
+}
+
+fn repository(repository: &Repository) -> Option<RepositoryInfo> {
+    let (path, hidden) = without_secrets(&repository.location()?.value);
+    let secret = repository.username.is_some() || repository.password.is_some();
+    let not_shown = ["profiles", "arch", "username", "password"];
+    Some(RepositoryInfo {
         path,
-        credentials: hidden || !secrets.is_empty(),
-        attributes: attributes.into_iter().collect(),
-        keys: repository.keys.iter().map(|key| without_secrets(key).0).collect(),
-        from: Origin::of(&repository.span, &repository.scope),
-    }
+        credentials: hidden || secret,
+        attributes: attributes(&repository.entries(""), &not_shown),
+        keys: repository.keys().map(|key| without_secrets(key).0).collect(),
+        from: Origin::of(&repository.span, &Scope::of(&repository.profiles, &repository.arch)),
+    })
 }
 
 /// A location without user, password and query, either of which may open it; whether there was any.
@@ -415,11 +409,11 @@ pub(super) fn without_secrets(location: &str) -> (String, bool) {
 }
 
 fn users(selection: &Selection<'_>) -> Vec<UserInfo> {
-    let one = |user: User| UserInfo {
+    let one = |user: User<'_>| UserInfo {
         from: Origin::of(&user.name.span, &user.scope),
-        name: user.name.value,
+        name: user.name.value.clone(),
         groups: user.groups,
-        attributes: user.attributes.into_iter().collect(),
+        attributes: attributes(&user.said.entries(""), &["name", "password", "groups"]),
     };
     selection.users().into_iter().map(one).collect()
 }

@@ -196,8 +196,9 @@ pub fn choices(model: &Model, arch: Arch) -> Vec<Choice> {
         let mut selected = selection.profiles.clone();
         selected.sort();
         for one in selection.preferences.iter().flat_map(|preferences| &preferences.types) {
-            if seen.insert((selected.clone(), one.image.clone())) {
-                choices.push(Choice { image_type: Some(one.image.clone()), ..choice.clone() });
+            let image = one.image_name().to_owned();
+            if seen.insert((selected.clone(), image.clone())) {
+                choices.push(Choice { image_type: Some(image), ..choice.clone() });
             }
         }
     }

@@ -2,12 +2,13 @@
 
 use super::info::{Origin, Value};
 use crate::describe::kiwi::{Row, rows};
-use crate::model::{Kind, Rule, Scope, Size, Type};
+use crate::model::words::ImageType;
+use crate::model::{Entry, Kind, Preferences, Rule, Scope, Size, Type};
 use crate::resolve::{Choice, Selection};
 use std::collections::BTreeSet;
 
 /// Attributes whose value opens something.
-const SECRET: [&str; 1] = ["luks"];
+const SECRET: [&str; 1] = ["type@luks"];
 
 /// What is shown in the place of a secret.
 const HIDDEN: &str = "***";
@@ -33,24 +34,30 @@ fn state(rows: &[Row], path: &str, value: &str) -> Option<&'static str> {
 const LAST: [&str; 4] = ["timezone", "locale", "keytable", "bootloader-theme"];
 
 fn general(selection: &Selection<'_>, rows: &[Row]) -> Vec<Value> {
+    let settings: Vec<(Entry<'_>, &Scope)> =
+        selection.preferences.iter().flat_map(|one| settings(one)).collect();
     let mut names: BTreeSet<&str> = BTreeSet::from(["packagemanager"]);
-    let settings = selection.preferences.iter().flat_map(|one| &one.settings);
-    names.extend(settings.map(|setting| setting.value.0.as_str()));
+    names.extend(settings.iter().map(|(setting, _)| setting.path.as_str()));
     let one = |name: &str| {
-        let all = selection
-            .preferences
-            .iter()
-            .flat_map(|section| section.settings.iter().map(move |setting| (setting, &section.scope)));
-        let mut said = all.filter(|(setting, _)| setting.value.0 == name);
+        let mut said = settings.iter().filter(|(setting, _)| setting.path == name);
         let counts = if LAST.contains(&name) { said.next_back() } else { said.next() };
         let (value, from) = match counts {
-            Some((setting, scope)) => (setting.value.1.clone(), Origin::of(&setting.span, scope)),
-            None => (selection.package_manager().to_owned(), Origin::Default),
+            Some((setting, scope)) => (setting.text.to_owned(), Origin::of(setting.span, scope)),
+            None => (selection.package_manager().to_string(), Origin::Default),
         };
         let state = state(rows, &format!("image/preferences/{name}"), &value);
         Value { name: name.to_owned(), value, state, from }
     };
     names.into_iter().map(one).collect()
+}
+
+/// Elements of a section but its types, by their names.
+fn settings(section: &Preferences) -> impl Iterator<Item = (Entry<'_>, &Scope)> {
+    let own = section.said.entries("").into_iter().filter_map(|entry| {
+        let name = entry.path.strip_prefix('/').filter(|name| !name.contains(['/', '@']))?;
+        Some(Entry { path: name.to_owned(), ..entry })
+    });
+    own.map(|entry| (entry, &section.scope))
 }
 
 /// What the whole description is called.
@@ -83,12 +90,12 @@ fn of_type(selection: &Selection<'_>, kind: &Type, choice: &Choice, rows: &[Row]
         }
         None => values.push(of_path(rows, path, value.to_owned(), from)),
     };
-    for fact in &kind.facts {
-        let (path, said) = (&fact.value.0, &fact.value.1);
-        let shown = if SECRET.contains(&path.as_str()) { HIDDEN } else { said };
-        add(path, shown, Origin::of(&fact.span, &scope));
+    let said = kind.said.entries("type");
+    for entry in said.iter().filter(|entry| !entry.is_blank()) {
+        let shown = if SECRET.contains(&entry.path.as_str()) { HIDDEN } else { entry.text };
+        add(&entry.path, shown, Origin::of(entry.span, &scope));
     }
-    let unsaid = |path: &str| kind.fact(path).is_none();
+    let unsaid = |path: &str| said.iter().all(|entry| entry.is_blank() || entry.path != path);
     let defaults = defaults(selection, kind);
     for (path, value) in defaults.iter().filter(|(path, _)| unsaid(path)) {
         add(path, value, Origin::Default);
@@ -100,48 +107,46 @@ fn of_type(selection: &Selection<'_>, kind: &Type, choice: &Choice, rows: &[Row]
     values
 }
 
-/// A fact of a type under its whole name: an attribute of the type itself, or what is in it.
+/// What a type says, with what becomes of it.
 fn of_path(rows: &[Row], path: &str, value: String, from: Origin) -> Value {
-    let attribute = format!("image/preferences/type@{path}");
-    let own = rows.iter().any(|row| row.path == attribute);
-    let name = if own { format!("type@{path}") } else { format!("type/{path}") };
-    let state = state(rows, &format!("image/preferences/{name}"), &value);
-    Value { name, value, state, from }
+    let state = state(rows, &format!("image/preferences/{path}"), &value);
+    Value { name: path.to_owned(), value, state, from }
 }
 
 /// Options of the command line that take the place of what a type says: its path, the option, the value.
 fn options(kind: &Type, choice: &Choice) -> Vec<(&'static str, &'static str, String)> {
-    let root = if kind.image == "oem" { "filesystem" } else { "image" };
+    let is_disk = kind.image() == Some(ImageType::Oem);
+    let root = if is_disk { "type@filesystem" } else { "type@image" };
     let formats = Some(choice.formats.join(", ")).filter(|formats| !formats.is_empty());
     let size = |size: Option<Size>| size.map(|size| Rule::from(size).to_string());
     let all = [
         (root, "--fs", choice.filesystem.clone()),
-        ("rootfs_label", "--label", choice.label.clone()),
-        ("efipartsize", "--esp-size", size(choice.esp_size)),
-        ("kernelcmdline", "--cmdline", choice.command_line.clone()),
-        ("format", "--format", formats),
-        ("bootloader@name", "--no-boot", choice.no_boot.then(|| "custom".to_owned())),
-        ("size", "--size", size(choice.size)),
+        ("type@rootfs_label", "--label", choice.label.clone()),
+        ("type@efipartsize", "--esp-size", size(choice.esp_size)),
+        ("type@kernelcmdline", "--cmdline", choice.command_line.clone()),
+        ("type@format", "--format", formats),
+        ("type/bootloader@name", "--no-boot", choice.no_boot.then(|| "custom".to_owned())),
+        ("type/size", "--size", size(choice.size)),
     ];
     all.into_iter().filter_map(|(path, option, value)| value.map(|value| (path, option, value))).collect()
 }
 
 /// What counts where a type says nothing: KIWI's defaults, and those of the images that are made here.
 fn defaults(selection: &Selection<'_>, kind: &Type) -> Vec<(&'static str, String)> {
-    let mut defaults: Vec<(&'static str, String)> =
-        selection.defaults().into_iter().map(|(path, value)| (path, value.to_owned())).collect();
-    if kind.image == "oem" {
+    let mut defaults = selection.defaults().map(|defaults| defaults.entries()).unwrap_or_default();
+    let is_disk = kind.image() == Some(ImageType::Oem);
+    if is_disk {
         let more = [
-            ("fsmountoptions", "defaults"),
-            ("efiparttable", "gpt"),
-            ("apply_dps_codes", "false"),
-            ("kernelcmdline", ""),
-            ("format", "raw"),
+            ("type@fsmountoptions", "defaults"),
+            ("type@efiparttable", "gpt"),
+            ("type@apply_dps_codes", "false"),
+            ("type@kernelcmdline", ""),
+            ("type@format", "raw"),
         ];
         defaults.extend(more.map(|(path, value)| (path, value.to_owned())));
     }
-    if kind.image == "oem" || matches!(kind.kind, Some(Kind::Filesystem { .. })) {
-        defaults.push(("size", Rule::ROOMY.to_string()));
+    if is_disk || matches!(kind.kind, Some(Kind::Filesystem { .. })) {
+        defaults.push(("type/size", Rule::ROOMY.to_string()));
     }
     defaults
 }

@@ -11,7 +11,13 @@
 
 use super::Selection;
 use crate::describe::{Diagnostic, Span};
-use crate::model::{Item, Phase};
+use crate::model::elements::{self, Said, is_set, text, value};
+use crate::model::lexical::{ImageFormat, VolumeSize};
+use crate::model::words::{
+    BootloaderName, DevicePersistency, DiskFormat, EfiPartTable, Firmware, ImageType, InitrdSystem,
+    LiveFlags, Machine,
+};
+use crate::model::{DescribedPartition, Item, Phase, Type};
 use std::collections::BTreeSet;
 
 /// When a check counts.
@@ -54,20 +60,23 @@ pub const CHECKS: &[Check] = &[
     check("check_boot_description_exists", Weight::Error, boot_description),
     check("check_bootloader_env_compatible_with_loader", Weight::Error, loader_environment),
     check("check_dracut_module_for_disk_oem_in_package_list", Weight::Warning, |it| {
-        let wanted = is_dracut_disk(it) && it.value("oemconfig/oem-resize").is_some_and(is_true);
+        let wanted = is_dracut_disk(it) && it.resizes();
         dracut_module(it, wanted, "oem-repart", "the root grows at the first boot")
     }),
     check("check_dracut_module_for_disk_overlay_in_package_list", Weight::Warning, |it| {
-        let wanted = is_dracut(it) && it.kind.is_some_and(|kind| kind.is_set("overlayroot"));
+        let wanted = is_dracut(it) && it.said().is_some_and(|said| is_set(&said.overlayroot));
         dracut_module(it, wanted, "overlay", "the root is an overlay")
     }),
     check("check_dracut_module_for_live_iso_in_package_list", Weight::Warning, |it| {
-        let live = |kind: &crate::model::Type| kind.image == "iso" && kind.text("flags") != Some("dmsquash");
-        dracut_module(it, it.kind.is_some_and(live), "live", "the medium is live")
+        let squash = |said: &elements::Type| value(&said.flags) == Some(LiveFlags::Dmsquash);
+        let live = it.image() == Some(ImageType::Iso) && !it.said().is_some_and(squash);
+        dracut_module(it, live, "live", "the medium is live")
     }),
     check("check_dracut_module_for_oem_install_in_package_list", Weight::Warning, |it| {
-        let media = ["installiso", "installstick", "installpxe"];
-        let installs = it.kind.is_some_and(|kind| media.iter().any(|name| kind.is_set(name)));
+        let media = |said: &elements::Type| {
+            [&said.installiso, &said.installstick, &said.installpxe].into_iter().any(is_set)
+        };
+        let installs = it.said().is_some_and(media);
         dracut_module(it, is_dracut_disk(it) && installs, "oem-dump", "there are install media")
     }),
     check("check_efi_fat_image_has_correct_size", Weight::Error, fat_image),
@@ -109,16 +118,12 @@ pub fn failing(selection: &Selection<'_>) -> Vec<&'static str> {
     CHECKS.iter().filter(|check| (check.find)(selection).is_some()).map(|check| check.name).collect()
 }
 
-fn is_true(text: &str) -> bool {
-    matches!(text, "true" | "1")
-}
-
 fn is_dracut(selection: &Selection<'_>) -> bool {
-    selection.value("initrd_system") == Some("dracut")
+    selection.initrd_system() == Some(InitrdSystem::Dracut)
 }
 
 fn is_dracut_disk(selection: &Selection<'_>) -> bool {
-    is_dracut(selection) && selection.kind.is_some_and(|kind| kind.image == "oem")
+    is_dracut(selection) && selection.image() == Some(ImageType::Oem)
 }
 
 /// KIWI's dracut modules are packages of one of two names. Without packages the tree is what it is.
@@ -136,32 +141,27 @@ fn dracut_module(selection: &Selection<'_>, wanted: bool, module: &str, why: &st
 }
 
 fn appx_names(selection: &Selection<'_>) -> Option<Found> {
-    let kind = selection.kind.filter(|kind| kind.image == "appx")?;
-    if let Some(launcher) = kind.fact("containerconfig/history@launcher") {
-        let name = &launcher.value.1;
-        if !name.to_ascii_lowercase().ends_with(".exe") || name.contains('\\') || name.len() < 5 {
-            return found(
-                &launcher.span,
-                format!("a launcher ends in .exe and has no backslash: {name}"),
-                "launcher=\"name.exe\"",
-            );
-        }
+    let said = selection.said().filter(|_| selection.image() == Some(ImageType::Appx))?;
+    let history = said.containerconfig.as_ref()?.history.as_ref()?;
+    if let Some(Said { value: name, span, .. }) = &history.launcher
+        && (!name.to_ascii_lowercase().ends_with(".exe") || name.contains('\\') || name.len() < 5)
+    {
+        let message = format!("a launcher ends in .exe and has no backslash: {name}");
+        return found(span, message, "launcher=\"name.exe\"");
     }
-    let id = kind.fact("containerconfig/history@application_id")?;
-    let good = !id.value.1.is_empty() && id.value.1.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if good {
-        None
-    } else {
-        found(&id.span, format!("an application id has only letters and digits: {}", id.value.1), "")
+    let Said { value: id, span, .. } = history.application_id.as_ref()?;
+    if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return None;
     }
+    found(span, format!("an application id has only letters and digits: {id}"), "")
 }
 
 /// Of two types with one name KIWI takes the first.
 fn unique_types(selection: &Selection<'_>) -> Option<Found> {
     let mut images = BTreeSet::new();
     let mut types = selection.preferences.iter().flat_map(|one| &one.types);
-    let second = types.find(|one| !images.insert(one.image.as_str()))?;
-    let message = format!("a second type with image=\"{}\" in what is selected", second.image);
+    let second = types.find(|one| !images.insert(one.image_name()))?;
+    let message = format!("a second type with image=\"{}\" in what is selected", second.image_name());
     found(&second.span, message, "select one of them with profiles")
 }
 
@@ -174,13 +174,15 @@ fn version(selection: &Selection<'_>) -> Option<Found> {
 }
 
 fn initrd_selection(selection: &Selection<'_>) -> Option<Found> {
-    let boot = selection.kind?.fact("boot").filter(|_| selection.value("initrd_system") != Some("kiwi"))?;
+    let custom = selection.initrd_system() == Some(InitrdSystem::Kiwi);
+    let boot = selection.said()?.boot.as_ref().filter(|_| !custom)?;
     found(&boot.span, "boot names a custom initrd, and initrd_system is not kiwi", "initrd_system=\"kiwi\"")
 }
 
 fn boot_description(selection: &Selection<'_>) -> Option<Found> {
-    let kind = selection.kind.filter(|kind| ["oem", "pxe"].contains(&kind.image.as_str()))?;
-    if selection.value("initrd_system") != Some("kiwi") || kind.fact("boot").is_some() {
+    let has_initrd = |kind: &&Type| matches!(kind.image(), Some(ImageType::Oem | ImageType::Pxe));
+    let kind = selection.kind.filter(has_initrd)?;
+    if selection.initrd_system() != Some(InitrdSystem::Kiwi) || kind.said.boot.is_some() {
         return None;
     }
     found(
@@ -191,33 +193,31 @@ fn boot_description(selection: &Selection<'_>) -> Option<Found> {
 }
 
 fn loader_environment(selection: &Selection<'_>) -> Option<Found> {
-    let variable = selection.kind?.fact("bootloader/bootloadersettings/environment/env@name")?;
-    let loader = selection.value("bootloader@name").unwrap_or("grub2");
-    if ["grub2", "grub2_s390x_emu", "custom"].contains(&loader) {
+    let settings = selection.said()?.bootloader.as_ref()?.bootloadersettings.as_ref()?;
+    let variable = settings.environment.as_ref()?.env.iter().find_map(|env| env.name.as_ref())?;
+    let loader = selection.bootloader().unwrap_or(BootloaderName::Grub2);
+    if matches!(loader, BootloaderName::Grub2 | BootloaderName::Grub2S390xEmu | BootloaderName::Custom) {
         return None;
     }
     found(&variable.span, format!("only GRUB has an environment, and the loader is {loader}"), "")
 }
 
 fn fat_image(selection: &Selection<'_>) -> Option<Found> {
-    let size = selection.kind?.fact("efifatimagesize")?;
-    let large = size.value.1.parse::<u64>().is_ok_and(|size| size > 31);
-    if !large {
-        return None;
-    }
+    let size = selection.said()?.efifatimagesize.as_ref().filter(|size| size.value.0 > 31)?;
     found(
         &size.span,
-        format!("the FAT image of an ISO has at most 31 MiB: {}", size.value.1),
+        format!("the FAT image of an ISO has at most 31 MiB: {}", size.text),
         "efifatimagesize=\"31\"",
     )
 }
 
 fn partuuid(selection: &Selection<'_>) -> Option<Found> {
-    let naming = selection.kind?.fact("devicepersistency").filter(|fact| fact.value.1 == "by-partuuid")?;
-    let firmware =
-        selection.value("firmware").unwrap_or(if selection.machine == "x86_64" { "bios" } else { "efi" });
-    let gpt = ["efi", "uefi"].contains(&firmware) && selection.value("efiparttable") != Some("msdos");
-    if gpt {
+    let said = selection.said()?;
+    let naming = said.devicepersistency.as_ref().filter(|it| it.value == DevicePersistency::ByPartuuid)?;
+    let bios = selection.machine == Machine::X86_64;
+    let firmware = selection.firmware().unwrap_or(if bios { Firmware::Bios } else { Firmware::Efi });
+    let efi = matches!(firmware, Firmware::Efi | Firmware::Uefi);
+    if efi && value(&said.efiparttable) != Some(EfiPartTable::Msdos) {
         return None;
     }
     found(
@@ -234,7 +234,7 @@ fn repositories(selection: &Selection<'_>) -> Option<Found> {
         return None;
     }
     found(
-        &first.name.span,
+        first.span,
         "there are packages, and no repository that they could come from",
         "--add-repo adds one",
     )
@@ -242,19 +242,17 @@ fn repositories(selection: &Selection<'_>) -> Option<Found> {
 
 fn public_repositories(selection: &Selection<'_>) -> Option<Found> {
     const REMOTE: [&str; 5] = ["http:", "https:", "ftp:", "obs:", "obsrepositories:"];
-    let all = selection.repositories();
     let local = |source: &str| !REMOTE.iter().any(|scheme| source.starts_with(scheme));
-    let one = all.into_iter().find(|one| one.imageinclude && local(&one.source.value))?;
+    let included = selection.repositories().into_iter().filter(|one| is_set(&one.imageinclude));
+    let source = included.filter_map(elements::Repository::location).find(|one| local(&one.value))?;
     let message =
-        format!("a repository that is to be in the image, and that only this host has: {}", one.source.value);
-    found(&one.source.span, message, "imageinclude=\"false\"")
+        format!("a repository that is to be in the image, and that only this host has: {}", source.value);
+    found(&source.span, message, "imageinclude=\"false\"")
 }
 
 fn swap_name(selection: &Selection<'_>) -> Option<Found> {
-    let name = selection
-        .kind?
-        .fact("oemconfig/oem-swapname")
-        .filter(|_| selection.volume_manager() != Some("lvm"))?;
+    let oem = selection.said()?.oemconfig.as_ref().filter(|_| selection.volume_manager() != Some("lvm"))?;
+    let name = oem.swapname.as_ref().filter(|name| !name.value.is_empty())?;
     found(
         &name.span,
         "oem-swapname is the name of an LVM volume, and there is no LVM",
@@ -262,17 +260,22 @@ fn swap_name(selection: &Selection<'_>) -> Option<Found> {
     )
 }
 
+/// Volumes that are written down, with a name.
+fn volumes<'a>(selection: &Selection<'a>) -> impl Iterator<Item = &'a elements::Volume> {
+    let disk = selection.said().and_then(|said| said.systemdisk.as_ref());
+    disk.into_iter().flat_map(|disk| &disk.volume).filter(|one| one.name.is_some())
+}
+
 fn volume_label(selection: &Selection<'_>) -> Option<Found> {
-    let labelled = |one: &&crate::model::DescribedVolume| {
-        one.volume.label.as_deref().is_some_and(|label| !label.is_empty() && label != "SWAP")
-    };
-    let kind = selection.kind.filter(|_| selection.volume_manager() != Some("lvm"))?;
-    let volume = kind.volumes.iter().find(labelled)?;
+    let labelled =
+        |one: &&elements::Volume| text(&one.label).is_some_and(|label| !label.is_empty() && label != "SWAP");
+    let volume = volumes(selection).filter(|_| selection.volume_manager() != Some("lvm")).find(labelled)?;
     found(&volume.span, "only volumes of LVM have a label", "<systemdisk preferlvm=\"true\"/>")
 }
 
 fn full_volumes(selection: &Selection<'_>) -> Option<Found> {
-    let second = selection.kind?.volumes.iter().filter(|one| one.volume.fullsize).nth(1)?;
+    let full = |one: &&elements::Volume| value(&one.size).or(value(&one.freespace)) == Some(VolumeSize::All);
+    let second = volumes(selection).filter(full).nth(1)?;
     found(
         &second.span,
         "two volumes that take all that is left",
@@ -281,65 +284,71 @@ fn full_volumes(selection: &Selection<'_>) -> Option<Found> {
 }
 
 fn reserved_labels(selection: &Selection<'_>) -> Option<Found> {
-    let kind = selection.kind.filter(|_| selection.volume_manager() == Some("lvm"))?;
-    let root = kind.text("rootfs_label").unwrap_or("ROOT");
-    let reserved = [root, "SWAP", "SPARE"];
-    let taken = |one: &&crate::model::DescribedVolume| {
-        one.volume.label.as_deref().is_some_and(|label| reserved.contains(&label))
-    };
-    let volume = kind.volumes.iter().find(taken)?;
+    let said = selection.said().filter(|_| selection.volume_manager() == Some("lvm"))?;
+    let reserved = [text(&said.rootfs_label).unwrap_or("ROOT"), "SWAP", "SPARE"];
+    let taken = |one: &&elements::Volume| text(&one.label).is_some_and(|label| reserved.contains(&label));
+    let volume = volumes(selection).find(taken)?;
     found(&volume.span, format!("a label that something else has: {}", reserved.join(", ")), "")
 }
 
 fn root_volume(selection: &Selection<'_>) -> Option<Found> {
-    let root = |one: &&crate::model::DescribedVolume| one.volume.mountpoint.as_deref() == Some("/");
-    let volume = selection.kind.filter(|kind| kind.has("systemdisk"))?.volumes.iter().find(root)?;
+    // A volume without a mount point is mounted at its name.
+    let root = |one: &&elements::Volume| {
+        let name = text(&one.name).unwrap_or_default();
+        !name.starts_with("@root") && text(&one.mountpoint).unwrap_or(name) == "/"
+    };
+    let volume = volumes(selection).find(root)?;
     found(&volume.span, "a volume at /: the root has a name of its own", "name=\"@root\"")
 }
 
 fn xen(selection: &Selection<'_>) -> Option<Found> {
-    let kind = selection.kind?;
-    let server = kind.fact("xen_server").filter(|fact| is_true(&fact.value.1))?;
-    if kind.text("firmware") == Some("ec2") {
+    let said = selection.said()?;
+    let server = said.xen_server.as_ref().filter(|server| server.value)?;
+    if value(&said.firmware) == Some(Firmware::Ec2) {
         return found(&server.span, "machines of EC2 are guests of Xen, and no servers", "");
     }
-    kind.fact("machine@xen_loader")?;
+    said.machine.as_ref()?.xen_loader.as_ref()?;
     found(&server.span, "a server of Xen (xen_server) that is a guest of Xen (xen_loader)", "")
 }
 
 /// What KIWI does wrong without a word, and what is done here.
 fn differences(selection: &Selection<'_>) -> Vec<Diagnostic> {
     let mut all = Vec::new();
-    const FIRST: [&str; 6] = [
-        "version",
-        "packagemanager",
-        "release-version",
-        "rpm-locale-filtering",
-        "rpm-check-signatures",
-        "rpm-excludedocs",
-    ];
-    for name in FIRST {
-        for later in selection.settings(name).into_iter().skip(1) {
+    for (name, places) in first_counts(selection) {
+        for later in places.into_iter().skip(1) {
             let message = format!("a second {name} in what is selected has no effect: KIWI takes the first");
-            all.push(later.span.warning("no-effect", message));
+            all.push(later.warning("no-effect", message));
         }
     }
-    let Some(kind) = selection.kind else { return all };
-    if let Some(options) = kind.fact("formatoptions").filter(|_| kind.text("format") == Some("qcow2")) {
+    let Some(said) = selection.said() else { return all };
+    let qcow2 = value(&said.format) == Some(ImageFormat::Disk(DiskFormat::Qcow2));
+    if let Some(options) = said.formatoptions.as_ref().filter(|_| qcow2) {
         let message = "KIWI loses formatoptions with qcow2; here they count";
         all.push(options.span.warning("differs", message));
     }
-    for partition in kind.partitions.iter().filter(|one| one.filesystem.is_some() && one.mountpoint.is_none())
-    {
-        let at = kind
-            .facts
-            .iter()
-            .find(|fact| fact.value.0 == "partitions/partition@name" && fact.value.1 == partition.name);
-        if let Some(at) = at {
-            let message =
-                "KIWI fails at a file system that is mounted nowhere; here it is made, and is empty";
-            all.push(at.span.warning("differs", message));
-        }
+    let nowhere = |one: &DescribedPartition| one.filesystem.is_some() && one.mountpoint.is_none();
+    for partition in selection.partitions().into_iter().filter(nowhere) {
+        let message = "KIWI fails at a file system that is mounted nowhere; here it is made, and is empty";
+        all.push(partition.span.warning("differs", message));
     }
     all
+}
+
+/// Settings of which the first one counts, each with all its places.
+fn first_counts<'a>(selection: &Selection<'a>) -> [(&'static str, Vec<&'a Span>); 6] {
+    fn places<'a, T: 'a>(
+        selection: &Selection<'a>,
+        of: fn(&'a elements::Preferences) -> &'a Option<Said<T>>,
+    ) -> Vec<&'a Span> {
+        let all = selection.preferences.iter().filter_map(|one| of(&one.said).as_ref());
+        all.map(|said| &said.span).collect()
+    }
+    [
+        ("version", places(selection, |it| &it.version)),
+        ("packagemanager", places(selection, |it| &it.packagemanager)),
+        ("release-version", places(selection, |it| &it.release_version)),
+        ("rpm-locale-filtering", places(selection, |it| &it.rpm_locale_filtering)),
+        ("rpm-check-signatures", places(selection, |it| &it.rpm_check_signatures)),
+        ("rpm-excludedocs", places(selection, |it| &it.rpm_excludedocs)),
+    ]
 }

@@ -8,9 +8,8 @@
 //! Clones lie in front of their origin. What cannot be written yet is planned all the same.
 
 use super::{Choice, ResolveError, Selection, formats, one_line, wrong_choice};
-use crate::describe::Diagnostic;
-use crate::describe::Lack;
 use crate::describe::kiwi::{label_options, mkfs_options};
+use crate::describe::{Diagnostic, Lack, Span};
 use crate::model::{
     Arch, Bytes, Contents, Disk, DiskSize, DiskType, Firmware, Grub, ImageSource, KiwiSize, KiwiSizes, Layer,
     Loader, MIB, Mkfs, Naming, Partition, PartitionKind, Rule, Size, SizeElement, SystemVolume, Table,
@@ -76,7 +75,7 @@ pub(super) fn disk_target(
         let name = firmware.map_or("none", Firmware::name);
         let message = format!("GRUB for {} with firmware {name} is not supported yet", choice.arch);
         let lack = Lack::new(format!("type@firmware={name}"), "GRUB for this machine");
-        lacks.push(kind.span_of("bootloader@name").error("unsupported", message).lack(lack));
+        lacks.push(loader_span(kind).error("unsupported", message).lack(lack));
     }
     let volumes = volumes(selection, disk, filesystem);
     let setting =
@@ -137,9 +136,8 @@ fn refuse_firmware(kind: &Type, disk: &DiskType, arch: Arch, problems: &mut Vec<
     }
     let names: Vec<&str> = firmwares(arch).iter().map(|one| one.name()).chain(["custom"]).collect();
     let message = format!("firmware=\"{}\", which {arch} does not have", firmware.name());
-    problems.push(
-        kind.span_of("firmware").error("bad-value", message).hint(format!("one of: {}", names.join(", "))),
-    );
+    let span = kind.said.firmware.as_ref().map_or(&kind.span, |said| &said.span);
+    problems.push(span.error("bad-value", message).hint(format!("one of: {}", names.join(", "))));
 }
 
 /// What makes clones into something else than clones.
@@ -208,11 +206,23 @@ fn grub(selection: &Selection<'_>, disk: &DiskType, firmware: Option<Firmware>, 
         output,
         serial_line: menu.serial_line.clone(),
         video_mode: menu.video_mode.clone().unwrap_or_else(|| GRUB_VIDEO.to_owned()),
-        theme: selection.settings("bootloader-theme").last().map(|one| one.value.to_owned()),
+        theme: theme(selection),
         bls: menu.bls.unwrap_or(true),
         display_name: selection.model.displayname.clone(),
         naming: disk.naming,
     })
+}
+
+/// The last theme that is said.
+fn theme(selection: &Selection<'_>) -> Option<String> {
+    let themes = selection.preferences.iter().filter_map(|one| one.said.bootloader_theme.as_ref());
+    themes.last().map(|theme| theme.value.clone())
+}
+
+/// Where the loader is named; else the type.
+fn loader_span(kind: &Type) -> &Span {
+    let name = kind.said.bootloader.as_ref().and_then(|loader| loader.name.as_ref());
+    name.map_or(&kind.span, |name| &name.span)
 }
 
 /// A file system; one that is not written yet keeps what it would be told.

@@ -1,11 +1,15 @@
 //! What profiles, type and machine select of a description, whether an image can be made of it or not: KIWI's rules for
 //! what counts when a thing is said more than once (KIWI NG 10.3.9 `xml_state.py`).
 
+use super::volumes::{described, volume};
 use super::{Choice, ResolveError, wrong_choice};
-use crate::describe::Diagnostic;
+use crate::describe::{Diagnostic, Span};
+use crate::model::elements::{self, Said, is_set, value};
+use crate::model::lexical::Mebibytes;
+use crate::model::words::{ImageType, Machine, PackageManager, PatternType, RootFilesystem};
 use crate::model::{
-    Item, Model, PackageItem, Packages, Phase, Preferences, Profile, Repository, Said, Scope, SystemVolume,
-    Type, User,
+    DescribedPartition, Item, Model, PackageItem, Phase, Preferences, Profile, Room, Scope, SystemVolume,
+    Type, least_volume,
 };
 use std::collections::BTreeMap;
 
@@ -15,7 +19,7 @@ pub struct Selection<'a> {
     /// The description.
     pub model: &'a Model,
     /// The machine, as `uname -m` says it.
-    pub machine: &'static str,
+    pub machine: Machine,
     /// The profiles, those that are required behind the one that requires them.
     pub profiles: Vec<String>,
     /// `preferences` that apply, in order.
@@ -44,7 +48,7 @@ fn profiles(
     problems: &mut Vec<Diagnostic>,
 ) -> Result<Vec<String>, ResolveError> {
     let machine = choice.arch.machine();
-    let exists = |names: &[String]| names.is_empty() || names.iter().any(|name| name == machine);
+    let exists = |on: &[Machine]| on.is_empty() || on.contains(&machine);
     // Of two profiles with one name the last one counts.
     let known = |name: &str| model.profiles.iter().rfind(|one| one.name == name && exists(&one.arch));
     if choice.profiles.is_empty() {
@@ -101,14 +105,14 @@ fn kind<'a>(
     if let Some(asked) = &choice.image_type {
         // KIWI renamed `vmx` to `oem`, and still takes the old name here.
         let asked = if asked == "vmx" { "oem" } else { asked };
-        let found = types.iter().find(|one| one.image == asked);
-        let names: Vec<&str> = types.iter().map(|one| one.image.as_str()).collect();
+        let found = types.iter().find(|one| one.image_name() == asked);
+        let names: Vec<&str> = types.iter().map(|one| one.image_name()).collect();
         let missing = || {
             wrong_choice("--type", format!("no such type: {asked}"), format!("types: {}", names.join(", ")))
         };
         return found.copied().map(Some).ok_or_else(missing);
     }
-    let primary = types.iter().find(|one| one.primary).or(types.first()).copied();
+    let primary = types.iter().find(|one| is_set(&one.said.primary)).or(types.first()).copied();
     if primary.is_none() {
         let message = "no type in the preferences that are selected";
         let hint = "types may hide behind profiles: --profile NAME";
@@ -117,61 +121,72 @@ fn kind<'a>(
     Ok(primary)
 }
 
+/// An account, of all sections that name it.
+#[derive(Clone, Debug)]
+pub struct User<'a> {
+    /// When the first of them applies.
+    pub scope: Scope,
+    /// Its name, where it is first.
+    pub name: &'a Said<String>,
+    /// The first of them.
+    pub said: &'a elements::User,
+    /// Of all, in order; the first one is that of the login.
+    pub groups: Vec<String>,
+}
+
 impl<'a> Selection<'a> {
     fn applies(&self, scope: &Scope) -> bool {
         scope.applies(&self.profiles, self.machine)
     }
 
-    /// Settings of this name in `preferences`, in order. The first one counts for `version`, `packagemanager`,
-    /// `release-version` and the rpm flags, the last one for `timezone`, `locale` and `keytable` in the tree.
-    pub fn settings(&self, name: &str) -> Vec<Said<&'a str>> {
-        let all = self.preferences.iter().flat_map(|one| &one.settings);
-        let named = all.filter(|fact| fact.value.0 == name);
-        named.map(|fact| Said { value: fact.value.1.as_str(), span: fact.span.clone() }).collect()
+    /// What the type says.
+    pub fn said(&self) -> Option<&'a elements::Type> {
+        self.kind.map(|kind| &kind.said)
     }
 
-    /// The package manager; KIWI's default is `dnf4`.
-    pub fn package_manager(&self) -> &'a str {
-        self.settings("packagemanager").first().map_or("dnf4", |one| one.value)
+    /// What the selected type makes.
+    pub fn image(&self) -> Option<ImageType> {
+        self.kind.and_then(Type::image)
     }
 
-    fn sections(&self, phases: &[Phase]) -> impl Iterator<Item = &'a Packages> {
-        let image = self.kind.map_or("", |kind| kind.image.as_str()).to_owned();
-        let wanted = phases.to_vec();
-        let profiles = self.profiles.clone();
-        let machine = self.machine;
-        self.model.packages.iter().filter(move |one| {
-            let of_type = matches!(one.phase, Some(Phase::Type(name)) if name.0 == image && wanted.contains(&Phase::Image));
-            let of_phase = one.phase.is_some_and(|phase| wanted.contains(&phase));
-            (of_type || of_phase) && one.scope.applies(&profiles, machine)
+    /// The package manager: the first one that is named; KIWI's default is `dnf4`.
+    pub fn package_manager(&self) -> PackageManager {
+        let named = self.preferences.iter().find_map(|one| value(&one.said.packagemanager));
+        named.unwrap_or(PackageManager::Dnf4)
+    }
+
+    fn sections(&self, phase: Phase) -> impl Iterator<Item = &'a elements::Packages> {
+        let of_type = self.image().filter(|_| phase == Phase::Image).map(Phase::Type);
+        let (profiles, machine) = (self.profiles.clone(), self.machine);
+        self.model.said.packages.iter().filter(move |one| {
+            let wanted = one.phase().is_some_and(|it| it == phase || Some(it) == of_type);
+            wanted && Scope::of(&one.profiles, &None).applies(&profiles, machine)
         })
     }
 
     /// What `packages` of a phase hold of a kind, in order; with [`Phase::Image`] also what is for the type alone.
-    pub fn items(&self, phase: Phase, item: Item) -> Vec<&'a PackageItem> {
+    pub fn items(&self, phase: Phase, item: Item) -> Vec<PackageItem<'a>> {
         let machine = self.machine;
         // KIWI filters archives, files and products by nothing.
         let filtered = matches!(item, Item::Package | Item::Collection | Item::Ignore);
-        let here = move |one: &&PackageItem| {
-            one.item == item
-                && (!filtered || one.arch.is_empty() || one.arch.iter().any(|name| name == machine))
-        };
-        self.sections(&[phase]).flat_map(|section| &section.items).filter(here).collect()
+        let here =
+            move |one: &PackageItem<'_>| !filtered || one.arch.is_empty() || one.arch.contains(&machine);
+        self.sections(phase).flat_map(|section| section.items(item)).filter(here).collect()
     }
 
     /// Names, each once and sorted, with the first place of each. KIWI adds the package manager to what is bootstrapped if
     /// there is more to install.
-    pub fn names(&self, phase: Phase, item: Item) -> BTreeMap<String, Option<crate::describe::Span>> {
+    pub fn names(&self, phase: Phase, item: Item) -> BTreeMap<String, Option<Span>> {
         let mut names = BTreeMap::new();
         for one in self.items(phase, item) {
-            names.entry(one.name.value.clone()).or_insert(Some(one.name.span.clone()));
+            names.entry(one.name).or_insert(Some(one.span.clone()));
         }
         let grows = phase == Phase::Bootstrap && item == Item::Package && !names.is_empty();
         if grows && !self.items(Phase::Image, Item::Package).is_empty() {
             let manager = match self.package_manager() {
-                "dnf4" => "dnf",
-                "apk" => "apk-tools",
-                other => other,
+                PackageManager::Dnf4 => "dnf",
+                PackageManager::Apk => "apk-tools",
+                other => other.name(),
             };
             names.entry(manager.to_owned()).or_insert(None);
         }
@@ -179,30 +194,35 @@ impl<'a> Selection<'a> {
     }
 
     /// `patternType` of a phase: the first one; KIWI's default is `onlyRequired`.
-    pub fn pattern(&self, phase: Phase) -> &'a str {
-        self.sections(&[phase])
-            .find_map(|one| one.pattern.as_ref())
-            .map_or("onlyRequired", |one| one.value.as_str())
+    pub fn pattern(&self, phase: Phase) -> PatternType {
+        let said = self.sections(phase).find_map(|one| value(&one.pattern_type));
+        said.unwrap_or(PatternType::OnlyRequired)
     }
 
-    /// Repositories, in order.
-    pub fn repositories(&self) -> Vec<&'a Repository> {
-        self.model.repositories.iter().filter(|one| self.applies(&one.scope)).collect()
+    /// Repositories with a location, in order.
+    pub fn repositories(&self) -> Vec<&'a elements::Repository> {
+        let all = self.model.said.repository.iter();
+        let here = |one: &&elements::Repository| {
+            one.location().is_some() && self.applies(&Scope::of(&one.profiles, &one.arch))
+        };
+        all.filter(here).collect()
     }
 
     /// Accounts, in order: of a name the first one, with the groups of all.
-    pub fn users(&self) -> Vec<User> {
-        let mut users: Vec<User> = Vec::new();
-        for user in self.model.users.iter().filter(|one| self.applies(&one.scope)) {
-            if users.iter().all(|one| one.name.value != user.name.value) {
-                users.push(User { groups: Vec::new(), ..user.clone() });
-            }
-            let Some(known) = users.iter_mut().find(|one| one.name.value == user.name.value) else {
-                continue;
-            };
-            for group in &user.groups {
-                if !known.groups.contains(group) {
-                    known.groups.push(group.clone());
+    pub fn users(&self) -> Vec<User<'a>> {
+        let mut users: Vec<User<'a>> = Vec::new();
+        for section in &self.model.said.users {
+            let scope = Scope::of(&section.profiles, &section.arch);
+            for said in section.user.iter().filter(|_| self.applies(&scope)) {
+                let Some(name) = &said.name else { continue };
+                let at = users.iter().position(|one| one.name.value == name.value).unwrap_or_else(|| {
+                    users.push(User { scope: scope.clone(), name, said, groups: Vec::new() });
+                    users.len() - 1
+                });
+                for group in said.groups.iter().flat_map(|groups| &groups.value.0) {
+                    if !users[at].groups.contains(&group.name) {
+                        users[at].groups.push(group.name.clone());
+                    }
                 }
             }
         }
@@ -211,17 +231,25 @@ impl<'a> Selection<'a> {
 
     /// Which volume manager: `lvm`, `btrfs`, or none.
     pub fn volume_manager(&self) -> Option<&'static str> {
-        let kind = self.kind.filter(|kind| kind.has("systemdisk"))?;
-        let btrfs = kind.text("filesystem") == Some("btrfs") && !kind.is_set("systemdisk@preferlvm");
+        let said = self.said()?;
+        let disk = said.systemdisk.as_ref()?;
+        let btrfs = value(&said.filesystem) == Some(RootFilesystem::Btrfs) && !is_set(&disk.preferlvm);
         Some(if btrfs { "btrfs" } else { "lvm" })
+    }
+
+    /// Partitions that the type names, in order: of a name the last one, in the place of the first.
+    pub fn partitions(&self) -> Vec<DescribedPartition> {
+        self.said().and_then(|said| said.partitions.as_ref()).map(described).unwrap_or_default()
     }
 
     /// Volumes as KIWI makes them: those of this machine, a root if none is named, swap on LVM.
     pub fn volumes(&self) -> Vec<SystemVolume> {
-        let (Some(kind), Some(manager)) = (self.kind, self.volume_manager()) else { return Vec::new() };
-        let here = |arch: &[String]| arch.is_empty() || arch.iter().any(|name| name == self.machine);
+        let (Some(said), Some(manager)) = (self.said(), self.volume_manager()) else { return Vec::new() };
+        let filesystem = value(&said.filesystem);
+        let here = |one: &&elements::Volume| Scope::of(&None, &one.arch).applies(&[], self.machine);
+        let written = said.systemdisk.iter().flat_map(|disk| &disk.volume);
         let mut volumes: Vec<SystemVolume> =
-            kind.volumes.iter().filter(|one| here(&one.arch)).map(|one| one.volume.clone()).collect();
+            written.filter(here).filter_map(|one| volume(one, filesystem)).collect();
         let none = SystemVolume {
             name: String::new(),
             mountpoint: None,
@@ -235,16 +263,17 @@ impl<'a> Selection<'a> {
         };
         if !volumes.iter().any(|one| one.is_root_volume) {
             let full = volumes.iter().any(|one| one.fullsize);
-            let least = crate::describe::kiwi::least_volume(kind.text("filesystem").unwrap_or(""));
             let name = if manager == "lvm" { "LVRoot" } else { "" };
-            let size = full.then(|| format!("freespace:{least}"));
+            let size = full.then(|| Room::Freespace(least_volume(filesystem)));
             volumes.push(SystemVolume { name: name.to_owned(), size, fullsize: !full, ..none.clone() });
         }
-        if manager == "lvm" && kind.is_set("oemconfig/oem-swap") {
+        let oem = said.oemconfig.as_ref().filter(|oem| manager == "lvm" && is_set(&oem.swap));
+        if let Some(oem) = oem {
+            let name = elements::text(&oem.swapname).filter(|name| !name.is_empty());
             volumes.push(SystemVolume {
-                name: kind.text("oemconfig/oem-swapname").unwrap_or("LVSwap").to_owned(),
+                name: name.unwrap_or("LVSwap").to_owned(),
                 realpath: "swap".to_owned(),
-                size: Some(format!("size:{}", kind.text("oemconfig/oem-swapsize").unwrap_or("128"))),
+                size: Some(Room::Size(value(&oem.swapsize).unwrap_or(Mebibytes(128)))),
                 fullsize: false,
                 label: Some("SWAP".to_owned()),
                 is_root_volume: false,

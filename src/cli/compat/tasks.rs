@@ -291,7 +291,7 @@ fn facts(image: &Image, profiles: Vec<String>) -> Facts {
     Facts {
         name: image.name.clone(),
         version: image.version.clone().unwrap_or_default(),
-        arch: image.arch.machine().to_owned(),
+        arch: image.arch.machine().name().to_owned(),
         profiles,
         image_type,
     }

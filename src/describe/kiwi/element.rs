@@ -3,8 +3,9 @@
 //! XML, YAML, JSON and TOML all become this tree; nothing behind it knows the difference. In the last three an attribute is
 //! a key with `@` in front of it, the text of an element is the key `#text`, and elements that repeat are a list.
 
-use super::schema::number;
 use crate::describe::{Diagnostic, Span};
+use crate::model::elements::Written;
+use crate::model::lexical::Lexical;
 use std::fmt;
 
 /// How deep elements lie in one another at most. The schema needs eight levels.
@@ -75,11 +76,6 @@ impl Element {
         self.attribute(name).and_then(boolean)
     }
 
-    /// An attribute that is a number; `None` also where it is none, which the schema has said.
-    pub(super) fn number(&self, name: &str) -> Option<u64> {
-        self.attribute(name).and_then(number)
-    }
-
     /// Its text without the blanks around it.
     pub(super) fn trimmed(&self) -> &str {
         self.text.trim()
@@ -93,10 +89,34 @@ impl Element {
 
 /// An XML Schema boolean.
 pub(super) fn boolean(text: &str) -> Option<bool> {
-    match text.trim() {
-        "true" | "1" => Some(true),
-        "false" | "0" => Some(false),
-        _ => None,
+    bool::of(text.trim())
+}
+
+impl Written for Element {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn span(&self) -> &Span {
+        &self.span
+    }
+
+    fn whole(&self) -> &Span {
+        &self.whole
+    }
+
+    fn attributes(&self) -> impl Iterator<Item = (&str, &str, [&Span; 2])> {
+        self.attributes
+            .iter()
+            .map(|one| (one.name.as_str(), one.value.as_str(), [&one.span, &one.value_span]))
+    }
+
+    fn text(&self) -> &str {
+        self.trimmed()
+    }
+
+    fn children(&self) -> impl Iterator<Item = &Element> {
+        self.children.iter().filter(|child| !child.foreign)
     }
 }
 

@@ -1,11 +1,11 @@
 //! The document as a [`Model`].
 
 use super::element::Element;
-use super::read::{Reader, elements, list, short};
+use super::read::{Reader, elements as children, list, short};
 use super::schema::{IMAGE, State, rules};
-use super::sections::{packages, repositories, scope, settings, users};
 use super::types;
 use crate::describe::{Diagnostic, Lack};
+use crate::model::elements::{self, Part, Said};
 use crate::model::{Model, Need, Preferences, Profile, Scope};
 
 pub(super) fn model(root: &Element, problems: Vec<Diagnostic>) -> Model {
@@ -14,15 +14,16 @@ pub(super) fn model(root: &Element, problems: Vec<Diagnostic>) -> Model {
     rules::check(&mut reader, root);
     reader.attribute_states(root, &IMAGE, State::Used);
     // What is in preferences counts where they are selected.
-    for child in elements(root).filter(|child| child.name != "preferences") {
+    for child in children(root).filter(|child| child.name != "preferences") {
         if let Some(row) = IMAGE.child(&child.name) {
             reader.child_state(child, row, State::Used);
         }
     }
     scopes(&mut reader, root);
     let name = name(&mut reader, root);
-    let displayname = reader.line(root, "displayname").map(str::to_owned);
-    let profiles = root.named("profiles").flat_map(elements).map(profile).collect();
+    let said: elements::Image = Part::read(root, 0).unwrap_or_default();
+    let displayname = reader.line("displayname", &said.displayname).map(str::to_owned);
+    let profiles = said.profiles.iter().flat_map(|one| &one.profile).map(profile).collect();
     let preferences: Vec<Preferences> = root.named("preferences").map(preferences).collect();
     let mut needs = Vec::new();
     needs_of(root, &mut needs);
@@ -30,11 +31,9 @@ pub(super) fn model(root: &Element, problems: Vec<Diagnostic>) -> Model {
         span: root.span.clone(),
         name,
         displayname,
+        said,
         profiles,
         preferences,
-        packages: packages(root),
-        repositories: repositories(root),
-        users: users(root),
         needs,
         problems: reader.problems,
     }
@@ -72,27 +71,34 @@ fn scopes(reader: &mut Reader, node: &Element) {
             "blanks in a list of profiles: KIWI does not find what is behind them; here they do not count";
         reader.warning("differs", &profiles.span, message.to_owned(), "commas alone");
     }
-    elements(node).for_each(|child| scopes(reader, child));
+    children(node).for_each(|child| scopes(reader, child));
 }
 
-fn profile(node: &Element) -> Profile {
-    let required = |node: &Element| {
-        (node.attribute("profile").unwrap_or("").trim().to_owned(), list(node.attribute("arch")))
-    };
+fn profile(said: &elements::Profile) -> Profile {
+    let text = |said: &Option<Said<String>>| said.as_ref().map(|said| said.value.clone()).unwrap_or_default();
+    let required = |one: &elements::Requires| (text(&one.profile), Scope::of(&None, &one.arch).arch);
     Profile {
-        name: node.attribute("name").unwrap_or("").trim().to_owned(),
-        description: node.attribute("description").unwrap_or("").trim().to_owned(),
-        span: node.span.clone(),
-        import: node.boolean("import").unwrap_or(false),
-        arch: list(node.attribute("arch")),
-        requires: elements(node).map(required).collect(),
+        name: text(&said.name),
+        description: text(&said.description),
+        span: said.span.clone(),
+        import: said.import.as_ref().is_some_and(|import| import.value),
+        arch: Scope::of(&None, &said.arch).arch,
+        requires: said.requires.iter().map(required).collect(),
+    }
+}
+
+pub(super) fn scope(node: &Element) -> Scope {
+    let machines = list(node.attribute("arch"));
+    Scope {
+        profiles: list(node.attribute("profiles")),
+        arch: machines.iter().filter_map(|name| name.parse().ok()).collect(),
     }
 }
 
 fn preferences(node: &Element) -> Preferences {
     let mut reader = Reader::default();
     let row = IMAGE.child("preferences");
-    for child in elements(node).filter(|child| child.name != "type") {
+    for child in children(node).filter(|child| child.name != "type") {
         if let Some(below) = row.and_then(|row| row.child(&child.name)) {
             reader.child_state(child, below, State::Used);
         }
@@ -106,9 +112,10 @@ fn preferences(node: &Element) -> Preferences {
         }
         version
     });
-    let types = elements(node).filter(|node| node.name == "type");
+    let types = children(node).filter(|node| node.name == "type");
     let types = types.map(types::read).collect();
-    Preferences { scope: scope(node), version, settings: settings(node), types, problems: reader.problems }
+    let said: elements::Preferences = Part::read(node, 0).unwrap_or_default();
+    Preferences { scope: scope(node), version, said, types, problems: reader.problems }
 }
 
 /// What the preparation of a tree has to do, element by element.
@@ -120,7 +127,7 @@ fn needs_of(root: &Element, needs: &mut Vec<Need>) {
             node.span.error("needs-preparation", message).hint(hint).lack(Lack::new(&node.name, why));
         needs.push(Need { scope, problem });
     };
-    for node in elements(root) {
+    for node in children(root) {
         let why = match node.name.as_str() {
             "packages" => packages_need(node),
             "repository" => Some("a package manager"),
@@ -136,7 +143,7 @@ fn needs_of(root: &Element, needs: &mut Vec<Need>) {
             let row = IMAGE.child("preferences");
             let shapes = |name: &str| row.and_then(|row| row.child(name)).map(|row| row.state);
             let prepared =
-                elements(node).filter(|child| matches!(shapes(&child.name), Some(State::Shapes(_))));
+                children(node).filter(|child| matches!(shapes(&child.name), Some(State::Shapes(_))));
             prepared.for_each(|child| need(child, scope(node), "a change of configuration in the tree"));
         }
     }
@@ -146,7 +153,7 @@ fn needs_of(root: &Element, needs: &mut Vec<Need>) {
 }
 
 fn packages_need(node: &Element) -> Option<&'static str> {
-    let mut names = elements(node).map(|child| child.name.as_str().to_owned());
+    let mut names = children(node).map(|child| child.name.as_str().to_owned());
     match names.all(|name| name == "archive" || name == "file") {
         true => Some("archives and files unpacked into the tree"),
         false => Some("a package manager"),

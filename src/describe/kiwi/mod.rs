@@ -18,11 +18,9 @@ mod partitions;
 mod read;
 pub mod runtime;
 mod schema;
-mod sections;
 mod toml;
 mod types;
 mod upgrade;
-mod volumes;
 mod xml;
 mod yaml;
 
@@ -33,7 +31,6 @@ pub use schema::{NEWER, Row, State, rows};
 
 pub(crate) use partitions::mkfs_options;
 pub(crate) use types::label_options;
-pub(crate) use volumes::least as least_volume;
 
 use super::Diagnostics;
 use crate::model::{Arch, Model};

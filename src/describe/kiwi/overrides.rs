@@ -5,9 +5,10 @@
 //! count as set.)
 
 use super::element::{Attribute, Element};
-use super::read::list;
+use super::lower::scope;
 use crate::describe::{SourceText, Span};
-use crate::model::{Model, Scope, Type};
+use crate::model::words::Machine;
+use crate::model::{Model, Type};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ pub struct Overrides {
 /// What is selected of a description: where changes are made.
 pub(super) struct Target<'a> {
     pub(super) profiles: &'a [String],
-    pub(super) machine: &'a str,
+    pub(super) machine: Machine,
     pub(super) kind: Option<&'a Type>,
 }
 
@@ -180,9 +181,7 @@ impl Overrides {
         let span = place("--set-release-version", version);
         let new = Element { text: version.clone(), ..made("release-version", &span) };
         let applies = |one: &&mut Element| {
-            let scope =
-                Scope { profiles: list(one.attribute("profiles")), arch: list(one.attribute("arch")) };
-            one.name == "preferences" && scope.applies(target.profiles, target.machine)
+            one.name == "preferences" && scope(one).applies(target.profiles, target.machine)
         };
         let mut sections: Vec<&mut Element> = root.children.iter_mut().filter(applies).collect();
         let at = sections.iter().position(|one| one.child("release-version").is_some()).unwrap_or(0);
@@ -207,9 +206,7 @@ impl Overrides {
             let option = "--set-repo";
             let new = repository(option, text, self.set_repo_credentials.as_deref())?;
             let applies = |one: &&mut Element| {
-                let scope =
-                    Scope { profiles: list(one.attribute("profiles")), arch: list(one.attribute("arch")) };
-                one.name == "repository" && scope.applies(target.profiles, target.machine)
+                one.name == "repository" && scope(one).applies(target.profiles, target.machine)
             };
             let Some(first) = root.children.iter_mut().find(applies) else {
                 let hint = "--add-repo adds one";

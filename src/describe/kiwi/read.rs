@@ -5,6 +5,7 @@ use super::element::{Attribute, Element};
 use super::schema::{self, Content, Occurs, State, Value, Wrong};
 
 use crate::describe::{Diagnostic, Lack, Span};
+use crate::model::elements::Said;
 use std::collections::BTreeSet;
 
 /// Reads elements and collects what is wrong with them.
@@ -246,15 +247,14 @@ impl Reader {
     }
 
     /// A text that may go into one line of a file: no control characters.
-    pub(super) fn line<'n>(&mut self, node: &'n Element, name: &str) -> Option<&'n str> {
-        let attribute = node.attribute_node(name)?;
-        let control = attribute.value.as_str().chars().find(|c| c.is_control());
-        if let Some(control) = control {
+    pub(super) fn line<'n>(&mut self, name: &str, said: &'n Option<Said<String>>) -> Option<&'n str> {
+        let Said { value, whole, .. } = said.as_ref()?;
+        if let Some(control) = value.chars().find(|c| c.is_control()) {
             let message = format!("{name} holds a control character: U+{:04X}", u32::from(control));
-            self.error("bad-value", attribute.value_span.clone(), message);
+            self.error("bad-value", whole.clone(), message);
             return None;
         }
-        node.attribute(name)
+        Some(value)
     }
 }
 

@@ -6,6 +6,10 @@ use super::State::{Noted, Recorded, Refused, Same, Shapes, Used};
 use super::Value::*;
 use super::kind::TYPE;
 use super::{Element, at, element};
+use crate::model::words::{
+    ContainerBackend, PackageManager, PackagesType, PatternType, PwdFormat, RepositoryType, SourceType,
+    StripType, TargetDistribution,
+};
 
 static INCLUDE: Element = element("include", Empty, Same).attributes(&[at("from", Text, Same).required()]);
 
@@ -15,7 +19,7 @@ static CERTIFICATES_CERTIFICATE: Element =
 static CERTIFICATES: Element = element("certificates", Elements, Shapes("certificates in the tree"))
     .attributes(&[
         at("profiles", Text, Same),
-        at("target_distribution", OneOf(&["suse", "redhat", "debian", "archlinux"]), Same).required(),
+        at("target_distribution", OneOf(TargetDistribution::WORDS), Same).required(),
     ])
     .children(&[(Several, &CERTIFICATES_CERTIFICATE)]);
 
@@ -50,11 +54,8 @@ static KEYTABLE: Element = element("keytable", Holds(Text), Shapes("a change of 
 
 static LOCALE: Element = element("locale", Holds(Locale), Shapes("a change of configuration in the tree"));
 
-static PACKAGEMANAGER: Element = element(
-    "packagemanager",
-    Holds(OneOf(&["apk", "apt", "zypper", "dnf4", "dnf5", "microdnf", "pacman"])),
-    Recorded("it says who prepares the tree"),
-);
+static PACKAGEMANAGER: Element =
+    element("packagemanager", Holds(OneOf(PackageManager::WORDS)), Recorded("it says who prepares the tree"));
 
 static RELEASE_VERSION: Element = element(
     "release-version",
@@ -124,7 +125,7 @@ static USERS_USER: Element = element("user", Empty, Same).attributes(&[
     at("id", Number, Same),
     at("name", Text, Same).required(),
     at("password", Text, Same).required(),
-    at("pwdformat", OneOf(&["encrypted", "plain"]), Same),
+    at("pwdformat", OneOf(PwdFormat::WORDS), Same),
     at("realname", Text, Same),
     at("shell", Text, Same),
 ]);
@@ -154,10 +155,7 @@ static STRIP_FILE: Element = element("file", Empty, Same).attributes(&[
 ]);
 
 static STRIP: Element = element("strip", Elements, Noted("only custom initrds use it"))
-    .attributes(&[
-        at("type", OneOf(&["delete", "tools", "libs"]), Same).required(),
-        at("profiles", Text, Same),
-    ])
+    .attributes(&[at("type", OneOf(StripType::WORDS), Same).required(), at("profiles", Text, Same)])
     .children(&[(Several, &STRIP_FILE)]);
 
 static REPOSITORY_SOURCE_SIGNING: Element =
@@ -169,11 +167,11 @@ static REPOSITORY_SOURCE: Element = element("source", Elements, Same)
 
 static REPOSITORY: Element = element("repository", Elements, Shapes("a package manager"))
     .attributes(&[
-        at("type", OneOf(&["apk", "apt-deb", "apt-rpm", "deb-dir", "mirrors", "rpm-md"]), Same),
+        at("type", OneOf(RepositoryType::WORDS), Same),
         at("profiles", Text, Same),
         at("arch", Arches, Same),
         at("alias", PosixName, Same),
-        at("sourcetype", OneOf(&["baseurl", "metalink", "mirrorlist"]), Same),
+        at("sourcetype", OneOf(SourceType::WORDS), Same),
         at("components", Text, Same),
         at("distribution", Text, Same),
         at("imageinclude", Boolean, Same),
@@ -201,7 +199,7 @@ static CONTAINERS: Element = element("containers", Elements, Shapes("containers 
         at("profiles", Text, Same),
         at("arch", Arches, Same),
         at("source", Text, Same).required(),
-        at("backend", OneOf(&["podman", "docker", "container-snap"]), Same).required(),
+        at("backend", OneOf(ContainerBackend::WORDS), Same).required(),
     ])
     .children(&[(Several, &CONTAINERS_CONTAINER)]);
 
@@ -244,26 +242,9 @@ static PACKAGES_PACKAGE: Element = element("package", Empty, Same).attributes(&[
 
 static PACKAGES: Element = element("packages", Elements, Shapes("a package manager"))
     .attributes(&[
-        at(
-            "type",
-            OneOf(&[
-                "bootstrap",
-                "delete",
-                "docker",
-                "image",
-                "iso",
-                "oem",
-                "pxe",
-                "kis",
-                "oci",
-                "uninstall",
-                "systemfiles",
-            ]),
-            Same,
-        )
-        .required(),
+        at("type", OneOf(PackagesType::WORDS), Same).required(),
         at("profiles", Text, Same),
-        at("patternType", OneOf(&["onlyRequired", "plusRecommended"]), Same),
+        at("patternType", OneOf(PatternType::WORDS), Same),
         at("bootstrap_package", Text, Same),
     ])
     .children(&[

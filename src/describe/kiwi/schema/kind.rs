@@ -5,6 +5,12 @@ use super::Occurs::{Any, Optional, Several};
 use super::State::{Noted, Off, Recorded, Refused, Same, Written};
 use super::Value::*;
 use super::{Element, at, element};
+use crate::model::words::{
+    DevicePersistency, DiskController, DiskMode, DvdController, EfiPartTable, EnclaveFormat, Firmware,
+    GuestArch, InitrdAction, InstallBoot, LiveFlags, LuksOs, LuksPbkdf, LuksVersion, MdRaid,
+    OverlayFilesystem, OvfType, PartitionType, PersistentFilesystem, SelinuxPolicy, SizeUnit,
+    SquashfsCompression, TargetType, TimeoutStyle, VagrantProvider, XenLoader,
+};
 
 static BOOTLOADER_BOOTLOADERSETTINGS_SHIMOPTION: Element = element("shimoption", Empty, Same)
     .attributes(&[at("name", Text, Same).required(), at("value", Text, Same)]);
@@ -62,8 +68,8 @@ static BOOTLOADER: Element = element("bootloader", Elements, Same)
         at("serial_line", Text, Same),
         at("video_mode", Text, Same),
         at("timeout", Number, Same),
-        at("timeout_style", OneOf(&["countdown", "hidden", "menu"]), Same),
-        at("targettype", OneOf(&["FBA", "SCSI", "CDL", "GPT"]), Refused("disks for s390")),
+        at("timeout_style", OneOf(TimeoutStyle::WORDS), Same),
+        at("targettype", OneOf(TargetType::WORDS), Refused("disks for s390")),
         at("use_disk_password", Boolean, Off("encryption")),
         at("grub_template", Text, Noted("only GRUB has it")),
     ])
@@ -151,24 +157,14 @@ static MACHINE_VMCONFIG_ENTRY: Element = element("vmconfig-entry", Holds(Text), 
 
 static MACHINE_VMDISK: Element = element("vmdisk", Empty, Same).attributes(&[
     at("disktype", Text, Same),
-    at("controller", OneOf(&["ide", "buslogic", "lsilogic", "lsisas1068", "legacyESX", "pvscsi"]), Same),
+    at("controller", OneOf(DiskController::WORDS), Same),
     at("id", Number, Same),
     at("device", Text, Same),
-    at(
-        "diskmode",
-        OneOf(&[
-            "monolithicSparse",
-            "monolithicFlat",
-            "twoGbMaxExtentSparse",
-            "twoGbMaxExtentFlat",
-            "streamOptimized",
-        ]),
-        Same,
-    ),
+    at("diskmode", OneOf(DiskMode::WORDS), Same),
 ]);
 
 static MACHINE_VMDVD: Element = element("vmdvd", Empty, Same).attributes(&[
-    at("controller", OneOf(&["ide", "scsi"]), Same).required(),
+    at("controller", OneOf(DvdController::WORDS), Same).required(),
     at("id", Number, Same).required(),
 ]);
 
@@ -186,10 +182,10 @@ static MACHINE: Element =
             at("max_memory", Number, Same),
             at("min_cpu", Number, Same),
             at("max_cpu", Number, Same),
-            at("ovftype", OneOf(&["vmware"]), Same),
+            at("ovftype", OneOf(OvfType::WORDS), Same),
             at("HWversion", Integer, Same),
-            at("arch", OneOf(&["ix86", "x86_64"]), Same),
-            at("xen_loader", OneOf(&["hvmloader", "pygrub", "pvgrub"]), Same),
+            at("arch", OneOf(GuestArch::WORDS), Same),
+            at("xen_loader", OneOf(XenLoader::WORDS), Same),
             at("guestOS", Text, Same),
             at("memory", Number, Same),
             at("ncpus", Number, Same),
@@ -325,7 +321,7 @@ static OEMCONFIG: Element = element("oemconfig", Elements, Same).children(&[
 ]);
 
 static SIZE: Element = element("size", Holds(Number), Same).attributes(&[
-    at("unit", OneOf(&["M", "G"]), Same),
+    at("unit", OneOf(SizeUnit::WORDS), Same),
     at("unpartitioned", Number, Same),
     at("additive", Boolean, Same),
 ]);
@@ -352,7 +348,7 @@ static PARTITIONS_PARTITION: Element = element("partition", Empty, Same).attribu
     at("name", Text, Same).required(),
     at("size", PartitionSize, Same).required(),
     at("partition_name", ShortName, Same),
-    at("partition_type", OneOf(&["t.linux", "t.raid"]), Same),
+    at("partition_type", OneOf(PartitionType::WORDS), Same),
     at("mountpoint", Text, Same),
     at(
         "filesystem",
@@ -376,7 +372,7 @@ static PARTITIONS: Element =
     element("partitions", Elements, Same).children(&[(Several, &PARTITIONS_PARTITION)]);
 
 static VAGRANTCONFIG: Element = element("vagrantconfig", Empty, Refused("vagrant boxes")).attributes(&[
-    at("provider", OneOf(&["libvirt", "virtualbox"]), Same).required(),
+    at("provider", OneOf(VagrantProvider::WORDS), Same).required(),
     at("virtualsize", Number, Same).required(),
     at("boxname", Text, Same),
     at("virtualbox_guest_additions_present", Boolean, Same),
@@ -390,7 +386,7 @@ static INSTALLMEDIA_INITRD_DRACUT: Element = element("dracut", Empty, Same).attr
 ]);
 
 static INSTALLMEDIA_INITRD: Element = element("initrd", Elements, Same)
-    .attributes(&[at("action", OneOf(&["omit", "add", "set", "setup"]), Same).required()])
+    .attributes(&[at("action", OneOf(InitrdAction::WORDS), Same).required()])
     .children(&[(Any, &INSTALLMEDIA_INITRD_DRACUT)]);
 
 static INSTALLMEDIA: Element = element("installmedia", Elements, Noted("only install media use it"))
@@ -403,7 +399,7 @@ static INITRD_DRACUT: Element = element("dracut", Empty, Same).attributes(&[
 ]);
 
 static INITRD: Element = element("initrd", Elements, Refused("changing the initrd"))
-    .attributes(&[at("action", OneOf(&["omit", "add", "set", "setup"]), Same).required()])
+    .attributes(&[at("action", OneOf(InitrdAction::WORDS), Same).required()])
     .children(&[(Any, &INITRD_DRACUT)]);
 
 static LUKSFORMAT_OPTION: Element =
@@ -434,8 +430,7 @@ pub(in super::super) static TYPE: Element = element("type", Elements, Same)
             Same,
         )
         .only("oem"),
-        at("firmware", OneOf(&["bios", "ec2", "efi", "uefi", "ofw", "opal", "custom"]), Same)
-            .only("oem pxe iso"),
+        at("firmware", OneOf(Firmware::WORDS), Same).only("oem pxe iso"),
         at("bootkernel", Text, Refused("a custom initrd")),
         at("bootpartition", Boolean, Same).only("oem"),
         at("bootpartsize", Number, Same).only("oem"),
@@ -443,7 +438,7 @@ pub(in super::super) static TYPE: Element = element("type", Elements, Same)
         at("efimountoptions", Text, Same).only("oem"),
         at("efifatimagesize", Number, Recorded("only install media use it")).only("oem iso"),
         at("eficsm", Boolean, Same).only("oem iso"),
-        at("efiparttable", OneOf(&["msdos", "gpt"]), Same).only("oem iso"),
+        at("efiparttable", OneOf(EfiPartTable::WORDS), Same).only("oem iso"),
         at("dosparttable_extended_layout", Boolean, Same).only("oem"),
         at("bootprofile", Text, Refused("a custom initrd")).only("oem iso pxe cpio"),
         at("btrfs_quota_groups", Boolean, Refused("btrfs")).only("oem"),
@@ -452,7 +447,7 @@ pub(in super::super) static TYPE: Element = element("type", Elements, Same)
         at("btrfs_set_default_volume", Boolean, Refused("btrfs")).only("oem"),
         at("btrfs_root_is_readonly_snapshot", Boolean, Refused("btrfs")).only("oem"),
         at("compressed", Boolean, Refused("images for network boot")).only("pxe kis"),
-        at("devicepersistency", OneOf(&["by-uuid", "by-label", "by-partuuid"]), Same),
+        at("devicepersistency", OneOf(DevicePersistency::WORDS), Same),
         at("editbootconfig", Text, Refused("a hook script")).only("oem iso"),
         at("editbootinstall", Text, Refused("a hook script")).only("oem"),
         at(
@@ -469,8 +464,8 @@ pub(in super::super) static TYPE: Element = element("type", Elements, Same)
             Same,
         )
         .only("oem pxe kis iso"),
-        at("flags", OneOf(&["overlay", "dmsquash"]), Refused("live media")).only("iso"),
-        at("enclave_format", OneOf(&["aws-nitro"]), Refused("enclaves")).only("enclave"),
+        at("flags", OneOf(LiveFlags::WORDS), Refused("live media")).only("iso"),
+        at("enclave_format", OneOf(EnclaveFormat::WORDS), Refused("enclaves")).only("enclave"),
         at(
             "format",
             DiskFormat(&[
@@ -491,16 +486,13 @@ pub(in super::super) static TYPE: Element = element("type", Elements, Same)
         at("formatoptions", Text, Same).only("oem"),
         at("fsmountoptions", Text, Same),
         at("fscreateoptions", Text, Same),
-        at(
-            "squashfscompression",
-            OneOf(&["uncompressed", "gzip", "lzo", "lz4", "xz", "zstd"]),
-            Refused("squashfs"),
-        )
-        .only("oem pxe kis iso squashfs"),
+        at("squashfscompression", OneOf(SquashfsCompression::WORDS), Refused("squashfs"))
+            .only("oem pxe kis iso squashfs"),
         at("erofscompression", Text, Refused("erofs")).only("oem pxe kis iso erofs"),
         at("gcelicense", Text, Refused("images for GCE")).only("oem"),
         at("hybridpersistent", Boolean, Refused("live media")).only("iso pxe"),
-        at("hybridpersistent_filesystem", OneOf(&["ext4", "xfs"]), Refused("live media")).only("iso pxe"),
+        at("hybridpersistent_filesystem", OneOf(PersistentFilesystem::WORDS), Refused("live media"))
+            .only("iso pxe"),
         at("gpt_hybrid_mbr", Boolean, Same).only("oem iso"),
         at("force_mbr", Boolean, Same).only("oem"),
         at("apply_dps_codes", Boolean, Same).only("oem"),
@@ -536,12 +528,7 @@ pub(in super::super) static TYPE: Element = element("type", Elements, Same)
         )
         .required(),
         at("metadata_path", Text, Refused("containers")).only("appx"),
-        at(
-            "installboot",
-            OneOf(&["failsafe-install", "harddisk", "install"]),
-            Recorded("only install media use it"),
-        )
-        .only("oem"),
+        at("installboot", OneOf(InstallBoot::WORDS), Recorded("only install media use it")).only("oem"),
         at("install_continue_on_timeout", Boolean, Recorded("only install media use it")).only("oem"),
         at("installprovidefailsafe", Boolean, Recorded("only install media use it")).only("oem"),
         at("installiso", Boolean, Off("install media")).only("oem"),
@@ -550,15 +537,14 @@ pub(in super::super) static TYPE: Element = element("type", Elements, Same)
         at("mediacheck", Boolean, Refused("live media")).only("iso"),
         at("kernelcmdline", Text, Same).only("oem iso pxe kis enclave"),
         at("luks", Text, Refused("encryption")).only("oem iso pxe kis"),
-        at("luks_version", OneOf(&["luks", "luks1", "luks2"]), Refused("encryption")),
-        at("luksOS", OneOf(&["sle12"]), Refused("encryption")).only("oem iso pxe kis"),
+        at("luks_version", OneOf(LuksVersion::WORDS), Refused("encryption")),
+        at("luksOS", OneOf(LuksOs::WORDS), Refused("encryption")).only("oem iso pxe kis"),
         at("luks_randomize", Boolean, Refused("encryption")),
-        at("luks_pbkdf", OneOf(&["pbkdf2", "argon2i", "argon2id"]), Refused("encryption"))
-            .only("oem iso pxe kis"),
-        at("mdraid", OneOf(&["mirroring", "striping"]), Refused("RAID")).only("oem"),
+        at("luks_pbkdf", OneOf(LuksPbkdf::WORDS), Refused("encryption")).only("oem iso pxe kis"),
+        at("mdraid", OneOf(MdRaid::WORDS), Refused("RAID")).only("oem"),
         at("overlayroot", Boolean, Off("an overlay root")).only("oem"),
         at("overlayroot_write_partition", Boolean, Refused("an overlay root")).only("oem"),
-        at("overlayroot_readonly_filesystem", OneOf(&["squashfs", "erofs"]), Refused("an overlay root"))
+        at("overlayroot_readonly_filesystem", OneOf(OverlayFilesystem::WORDS), Refused("an overlay root"))
             .only("oem"),
         at("overlayroot_readonly_partsize", Number, Refused("an overlay root")).only("oem"),
         at("overlayroot_readonly_createoptions", Text, Refused("an overlay root")),
@@ -595,7 +581,7 @@ pub(in super::super) static TYPE: Element = element("type", Elements, Same)
             Recorded("loaders are always put where firmware looks that remembers nothing"),
         )
         .only("oem"),
-        at("selinux_policy", OneOf(&["targeted", "mls", "minimum"]), Refused("SELinux labels")),
+        at("selinux_policy", OneOf(SelinuxPolicy::WORDS), Refused("SELinux labels")),
         at("vhdfixedtag", Guid, Refused("fixed VHD")).only("oem"),
         at("volid", ShortName, Recorded("only install media use it")).only("iso oem"),
         at("application_id", IsoText, Recorded("only install media use it")).only("iso oem"),

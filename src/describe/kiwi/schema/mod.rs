@@ -1,7 +1,8 @@
 //! KIWI's schema (8.5) as a table, and what becomes of each part of it here.
 //!
 //! Every element and attribute is a row: under which element, how often, which values, and its [`State`]. What is in no
-//! row is unknown. A row says [`State::Used`] only if a test changes its value and sees another plan, tree or image.
+//! row is unknown. Closed lists of words, and what a text has to be to be a value, are those of the [model](crate::model::words),
+//! which has a field for each row. A row says [`State::Used`] only if a test changes its value and sees another plan, tree or image.
 //! Source: KIWI NG 10.3.9 `schema/kiwi.rnc`, and the attributes that 11.1.6 has more ([`NEWER`]).
 
 mod image;
@@ -11,7 +12,7 @@ mod values;
 
 pub(super) use image::IMAGE;
 pub(super) use kind::TYPE;
-pub(super) use values::{Wrong, number};
+pub(super) use values::Wrong;
 
 use diskwright_formats::registry::find_disk;
 use diskwright_fstools::registry::find;
