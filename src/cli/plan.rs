@@ -40,7 +40,7 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
         None => match args.shape.target {
             Some(named) => {
                 let target = registry::Target { named: Some(named), ..registry::Target::default() };
-                wanted.used_by(System { target, grub: true })
+                wanted.used_by(System { target, grub: true, ..System::default() })
             }
             None => wanted,
         },

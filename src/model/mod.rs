@@ -57,6 +57,10 @@ pub struct System {
     pub target: registry::Target,
     /// Whether GRUB is in the tree.
     pub grub: bool,
+    /// `/etc/fstab.append`: lines behind the generated fstab.
+    pub fstab_append: Option<String>,
+    /// `/etc/fstab.patch`: a unified diff of the two.
+    pub fstab_patch: Option<String>,
 }
 
 impl System {

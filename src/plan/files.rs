@@ -1,7 +1,8 @@
 //! Files that are generated: fstab, and KIWI's ids of partitions.
 
-use super::{File, FstabEntry, Part, ROOT, device, volumes};
-use crate::model::{Disk, Loader, Table, VolumeManager, Volumes};
+use super::{File, FstabEntry, Part, ROOT, device, patch, volumes};
+use crate::model::{Disk, Image, Loader, System, Table, VolumeManager, Volumes};
+use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::identity::Identity;
 use std::collections::BTreeMap;
 
@@ -69,6 +70,52 @@ pub(super) fn fstab_file(entries: &[FstabEntry]) -> File {
         format!("{} {} {kind} {options} 0 {pass}\n", escaped_field(spec), escaped_field(mountpoint))
     };
     File { path: "/etc/fstab".to_owned(), mode: 0o644, text: entries.iter().map(line).collect() }
+}
+
+/// `/etc/fstab` as the tree wants it.
+pub(super) struct Edited {
+    pub(super) file: File,
+    /// Its lines, where they are others than before.
+    pub(super) entries: Option<Vec<FstabEntry>>,
+    /// Files of the tree that were used for it, which it loses.
+    pub(super) used: Vec<String>,
+}
+
+/// KIWI's `etc/fstab.append` and `etc/fstab.patch`, in this order, where the image has them done. Refused: a patch that does
+/// not apply.
+pub(super) fn edited(image: &Image, mut file: File) -> Result<Edited, Refusal> {
+    let system = image.system.as_ref();
+    let edit = |path: &str, text: fn(&System) -> Option<&String>| {
+        let hook = image.hooks.iter().find(|hook| *hook == path)?;
+        Some((hook.clone(), system.and_then(text)?))
+    };
+    let append = edit("etc/fstab.append", |system| system.fstab_append.as_ref());
+    let patch = edit("etc/fstab.patch", |system| system.fstab_patch.as_ref());
+    if let Some((_, text)) = &append {
+        file.text.push_str(text);
+    }
+    if let Some((path, text)) = &patch {
+        file.text = patch::apply(&file.text, text).map_err(|(line, reason)| {
+            let reason = format!("line {line}: the patch of fstab does not apply: {reason}");
+            Refusal::new(RefusalKind::Invalid, Spot::new("tree", format!("/{path}")), reason).hint(
+                "plan --json shows the generated fstab among its files; the context of a hunk counts, too",
+            )
+        })?;
+    }
+    let used: Vec<String> = append.into_iter().chain(patch).map(|(path, _)| path).collect();
+    let entries = (!used.is_empty()).then(|| file.text.lines().filter_map(parsed).collect());
+    Ok(Edited { file, entries, used })
+}
+
+/// A line with all six fields.
+fn parsed(line: &str) -> Option<FstabEntry> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [spec, mountpoint, kind, options, _, pass, ..] = fields[..] else { return None };
+    if spec.starts_with('#') {
+        return None;
+    }
+    let [spec, mountpoint, kind, options] = [spec, mountpoint, kind, options].map(str::to_owned);
+    Some(FstabEntry { spec, mountpoint, kind, options, pass: pass.parse().unwrap_or(0) })
 }
 
 /// Blanks and backslashes as fstab(5) wants them.

@@ -8,6 +8,7 @@ mod entries;
 mod files;
 mod fit;
 mod kiwi;
+mod patch;
 mod split;
 mod volumes;
 
@@ -462,9 +463,11 @@ fn disk(image: &Image, disk: &Disk, plan: Plan, identity: &Identity) -> Result<P
     let parts = entries::parts(image, disk, identity)?;
     let command_line = command_line(disk, &parts);
     let fstab = files::fstab(disk, &parts);
+    let edited = files::edited(image, files::fstab_file(&fstab))?;
+    let fstab = edited.entries.unwrap_or(fstab);
     let partids = files::partids(disk, &parts);
     let signature = files::signature(&identity.role("disk"));
-    let mut files = vec![files::fstab_file(&fstab)];
+    let mut files = vec![edited.file];
     if disk.kiwi_files {
         files.extend(files::kiwi_files(disk, &partids, &command_line, signature));
     }
@@ -498,6 +501,8 @@ fn disk(image: &Image, disk: &Disk, plan: Plan, identity: &Identity) -> Result<P
         }),
         parts,
         boot: Some(boot),
+        excludes: plan.excludes.iter().chain(&edited.used).cloned().collect(),
+        hooks: plan.hooks.iter().filter(|hook| !edited.used.contains(hook)).cloned().collect(),
         command_line: Some(command_line),
         files,
         ..plan

@@ -1,4 +1,4 @@
-//! What a tree says of the system in it: its release, and which loader reads it.
+//! What a tree says of the system in it: its release, which loader reads it, what it wants of its fstab.
 //!
 //! os-release(5), of `/etc` first and of `/usr/lib` else, and mke2fs.conf(5). Nothing of the host is looked at.
 
@@ -28,7 +28,20 @@ pub fn system(tree: &Tree, contents: &dyn Contents, named: Option<&str>) -> Resu
         mke2fs_conf: first(&[b"/etc/mke2fs.conf"])?,
         boot: None,
     };
-    Ok(System { target, grub: GRUB.iter().any(|path| follow(tree, path).is_some()) })
+    let edit = |path: &[u8]| {
+        // What is longer, or no text, stays what nobody knows how to do.
+        let short = tree
+            .lookup(path)
+            .filter(|&node| matches!(&tree.node(node).kind, Kind::File(data) if data.size() <= LONGEST));
+        let text = short.map(|node| text(tree, node, contents)).transpose()?;
+        Ok(text.filter(|text| !text.contains(char::REPLACEMENT_CHARACTER)))
+    };
+    Ok(System {
+        target,
+        grub: GRUB.iter().any(|path| follow(tree, path).is_some()),
+        fstab_append: edit(b"/etc/fstab.append")?,
+        fstab_patch: edit(b"/etc/fstab.patch")?,
+    })
 }
 
 fn file_at(tree: &Tree, path: &[u8]) -> Option<NodeId> {

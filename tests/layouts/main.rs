@@ -6,6 +6,7 @@ mod cases;
 mod clones;
 mod compare;
 mod corpus;
+mod fstab;
 mod laws;
 mod oracle;
 mod reference;

@@ -37,7 +37,7 @@ pub(crate) fn layouts(test: &str, cases: &[Case], tree: &Tree) -> Option<BTreeMa
     let asked: Vec<&Case> = cases.iter().filter(|case| !matches!(case.kiwi, Kiwi::Unasked(_))).collect();
     for (at, case) in asked.iter().enumerate() {
         // The script takes the machine from the path.
-        let arch = match case.arch().machine() {
+        let arch = match case.arch().name() {
             "aarch64" => "arm",
             "ppc64le" => "ppc",
             "s390x" => "s390",
