@@ -3,12 +3,13 @@
 use crate::compose::{Composed, compose, unwritten};
 use crate::emit::{self, Calls, EmitError, Progress, Written};
 use crate::model::Image;
-use crate::plan::{CLONES, Fit, draft, fit, plan};
+use crate::plan::{CLONES, Fit, draft, fit, fs_identity, plan, within};
 use crate::report::LayoutReport;
-use crate::survey::Survey;
-use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
+use crate::survey::{Images, Survey, SurveyError, images};
+use diskwright_formats::fault::{Refusal, RefusalKind, ReidError, Spot};
 use diskwright_formats::identity::Identity;
-use diskwright_formats::layout::Contents;
+use diskwright_formats::layout::{Contents, Reader};
+use diskwright_fstools::registry::find;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::path::PathBuf;
@@ -91,6 +92,15 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
+impl From<SurveyError> for BuildError {
+    fn from(error: SurveyError) -> BuildError {
+        match error {
+            SurveyError::Refused(refusal) => BuildError::Refused(refusal),
+            SurveyError::Io(error) => BuildError::Emit(EmitError::Io(error)),
+        }
+    }
+}
+
 impl From<Refusal> for BuildError {
     fn from(refusal: Refusal) -> BuildError {
         BuildError::Refused(refusal)
@@ -111,10 +121,12 @@ pub fn numbers(
     identity: &Identity,
     tree: diskwright_fstools::tree::Tree,
     contents: &dyn Contents,
+    images: &Images,
 ) -> Result<Fit, Refusal> {
     let plan = plan(image, identity)?;
     let mut fit = draft(&plan, tree, contents)?;
     if unwritten(&plan).is_none() && fit.obstacles.is_empty() {
+        place_images(&mut fit, identity, contents, images)?;
         compose(&mut fit, identity)?;
     }
     Ok(fit)
@@ -126,14 +138,51 @@ pub fn lay(
     identity: &Identity,
     tree: diskwright_fstools::tree::Tree,
     contents: &dyn Contents,
+    images: &Images,
     stage: &mut dyn FnMut(Stage),
 ) -> Result<(Fit, Vec<Composed>), Refusal> {
     let plan = plan(image, identity)?;
     stage(Stage::Fit);
     let mut fit = fit(&plan, tree, contents)?;
     stage(Stage::Compose);
+    place_images(&mut fit, identity, contents, images)?;
     let composed = compose(&mut fit, identity)?;
     Ok((fit, composed))
+}
+
+/// Puts the images into their places, clones with ids of their own. What changes with an id is read here; all other bytes
+/// are read when they are written.
+fn place_images(
+    fit: &mut Fit,
+    identity: &Identity,
+    contents: &dyn Contents,
+    images: &Images,
+) -> Result<(), Refusal> {
+    for place in &mut fit.places {
+        let part = &place.part;
+        let Some(layout) = part.image.as_ref().and_then(|source| images.get(&source.path)) else { continue };
+        let row = part.filesystem.as_ref().and_then(|one| find(&one.mkfs.name));
+        let layout = match (&part.clone_of, row) {
+            (Some(origin), Some(row)) => {
+                let identity = fs_identity(identity, &part.role, Some(origin));
+                let patches = (row.reid)(&Reader::new(layout, contents), &identity);
+                let patches = patches.map_err(|error| within(part, unchangeable(error)))?;
+                layout.patched(&patches).expect("patches lie in what they were made for")
+            }
+            _ => layout.clone(),
+        };
+        place.image = Some(layout);
+    }
+    Ok(())
+}
+
+fn unchangeable(error: ReidError) -> Refusal {
+    match error {
+        ReidError::Refusal(refusal) => refusal,
+        ReidError::Damage(damage) => {
+            Refusal::new(RefusalKind::Invalid, Spot::new("image", ""), damage.to_string())
+        }
+    }
 }
 
 /// Makes the files. `stage` hears of each stage when it begins.
@@ -143,8 +192,9 @@ pub fn run(
     progress: &dyn Progress,
     stage: &mut dyn FnMut(Stage),
 ) -> Result<Report, BuildError> {
-    let Survey { tree, contents, .. } = survey;
-    let (fit, composed) = lay(request.image, request.identity, tree, &contents, stage)?;
+    let Survey { tree, mut contents, .. } = survey;
+    let images = images(request.image, &mut contents)?;
+    let (fit, composed) = lay(request.image, request.identity, tree, &contents, &images, stage)?;
     if let Some(largest) = request.largest.filter(|&largest| fit.len > largest) {
         let reason = format!("{} bytes, and no image may be larger than {largest}", fit.len);
         let spot = Spot::new("image", fit.plan.name.clone());

@@ -323,7 +323,8 @@ fn describe_tree(tree: &Tree, name: &str, choice: &Choice) -> Result<Image, Reso
     }
     let format = mkfs("--fs", filesystem, options)?;
     partitions.push(part(ROOT, "p.lxroot", PartitionKind::Linux, root, disk::DISK_KNOB, (format, "/")));
-    disk::images(&mut partitions, choice)?;
+    let installed = loader.map_or(Loader::Custom, |_| Loader::SystemdBoot { timeout: 3, initrd: true });
+    disk::images(&mut partitions, choice, installed)?;
     let command_line = choice.command_line.clone().unwrap_or_else(|| "rw".to_owned());
     let disk = Disk {
         table: Table::Gpt { hybrid: false },
@@ -335,7 +336,7 @@ fn describe_tree(tree: &Tree, name: &str, choice: &Choice) -> Result<Image, Reso
         active: None,
         volumes: None,
         grub: None,
-        loader: loader.map_or(Loader::Custom, |_| Loader::SystemdBoot { timeout: 3, initrd: true }),
+        loader: installed,
         naming: Naming::Uuid,
         readonly_root: false,
         command_line: one_line("--cmdline", command_line)?,

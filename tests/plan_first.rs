@@ -7,7 +7,7 @@ use diskwright::emit::{self, Progress};
 use diskwright::model::Arch;
 use diskwright::resolve::{Choice, Resolved, resolve};
 use diskwright::root::{Task, hooks, prepare, survey as survey_layers};
-use diskwright::survey::{Options, Survey};
+use diskwright::survey::{Images, Options, Survey};
 use diskwright_formats::layout::{Contents, Reader};
 use diskwright_formats::table::gpt;
 use std::path::{Path, PathBuf};
@@ -46,8 +46,8 @@ fn the_disk_has_what_the_description_says() {
     assert_eq!(resolved.warnings.list, [], "not even a warning");
     let Survey { tree, contents, .. } = surveyed(&description, &resolved, work.path());
     let identity = identity(&resolved.image, None, EPOCH);
-    let (fit, composed) =
-        lay(&resolved.image, &identity, tree, &contents, &mut |_| {}).expect("it can be laid");
+    let (fit, composed) = lay(&resolved.image, &identity, tree, &contents, &Images::default(), &mut |_| {})
+        .expect("it can be laid");
     let reader = Reader::new(&composed[0].layout, &contents as &dyn Contents);
     let table = gpt::open(&reader).expect("a table");
     assert_eq!(table.damage, []);

@@ -149,6 +149,10 @@ pub(super) struct Shape {
     /// Label of the root file system
     #[arg(long, value_name = "TEXT")]
     pub(super) label: Option<String>,
+    /// A partition that is made of an image of its contents, raw or in a container; its clones are copies with ids of their
+    /// own; may be repeated
+    #[arg(long, value_name = "NAME=FILE")]
+    pub(super) partition: Vec<OsString>,
     /// Size of the EFI system partition
     #[arg(long, value_name = "SIZE")]
     pub(super) esp_size: Option<String>,

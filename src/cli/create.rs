@@ -11,16 +11,17 @@ use crate::build::{self, BuildError, Report, Request, Stage, identity};
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::{Description, load_with};
 use crate::emit;
-use crate::model::{Arch, Image, System};
+use crate::model::{Arch, Image, ImageSource, System};
 use crate::plan::plan as plan_of;
 use crate::resolve::{Choice, Resolved, from_tree, resolve, select};
 use crate::root::{self, Task, hooks, prepare};
-use crate::survey::Survey;
+use crate::survey::{Survey, image_source, images};
 use diskwright_formats::fault::Refusal;
 use diskwright_formats::identity::Identity;
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// What was made.
@@ -49,7 +50,7 @@ pub(super) fn create(
             let (description, resolved) =
                 described(&path, &selection, &changes, &shape, Task::Create, voice)?;
             refuse_lacks(&resolved, voice)?;
-            bundle_format = self::bundle_format(&description, &choice(&selection, &shape, OsStr::new(""))?);
+            bundle_format = self::bundle_format(&description, &selecting(&selection, &shape)?);
             clock.stage("describe");
             let survey = read(&origin, shape.owner, setting, Some(existing(&output)))?;
             (Wanted::described(resolved), survey, Place { directory: output, file: None, largest })
@@ -87,8 +88,13 @@ pub(super) fn build(
     clock.stage("survey");
     let place = Place { directory: output, file: None, largest };
     let made = make(wanted, survey, place, writing, setting, voice, clock)?;
-    let bundle_format = bundle_format(&description, &choice(&selection, &shape, OsStr::new(""))?);
+    let bundle_format = bundle_format(&description, &selecting(&selection, &shape)?);
     Ok(made.map(|made| Outcome { bundle_format, ..made }))
+}
+
+/// What selects a type: no image is looked at.
+fn selecting(selection: &Selection, shape: &Shape) -> Result<Choice, Failure> {
+    choice(selection, &Shape { partition: Vec::new(), ..shape.clone() }, OsStr::new(""))
 }
 
 /// `bundle_format` of the type that is selected.
@@ -222,8 +228,25 @@ pub(super) fn choice(selection: &Selection, shape: &Shape, ending: &OsStr) -> Re
         command_line: shape.cmdline.clone(),
         no_boot: shape.no_boot,
         kiwi_sizes: shape.kiwi_sizes,
+        partitions: shape.partition.iter().map(|one| partition(one)).collect::<Result<_, _>>()?,
         ..Choice::new(arch)
     })
+}
+
+/// `NAME=FILE`
+fn partition(text: &OsStr) -> Result<(String, ImageSource), Failure> {
+    let bytes = text.as_encoded_bytes();
+    let parts = bytes.iter().position(|&byte| byte == b'=').map(|at| (&bytes[..at], &bytes[at + 1..]));
+    let named = parts.and_then(|(name, path)| Some((std::str::from_utf8(name).ok()?, path)));
+    match named {
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+            Ok((name.to_owned(), image_source(Path::new(OsStr::from_bytes(path)))?))
+        }
+        _ => {
+            let message = format!("--partition {}: not NAME=FILE", text.to_string_lossy().escape_debug());
+            Err(Failure::new(Code::Usage, message).hint("--partition home=home.img"))
+        }
+    }
 }
 
 /// Formats that were asked for, else the one that the output's ending names.
@@ -274,7 +297,9 @@ fn make(
     notes.iter().for_each(|note| voice.note(note));
     let identity = identity(image, setting.seed.as_deref().map(str::as_bytes), setting.epoch_or_default());
     if writing.dry_run {
-        let laid = build::lay(image, &identity, survey.tree, &survey.contents, &mut |_| {});
+        let Survey { tree, mut contents, .. } = survey;
+        let images = images(image, &mut contents)?;
+        let laid = build::lay(image, &identity, tree, &contents, &images, &mut |_| {});
         let (fit, _) = laid.map_err(|refusal| wanted.refused(refusal, &identity, voice))?;
         warn(&fit.plan, voice);
         return voice.result(&fit, &layout_text(&fit)).map(|()| None);

@@ -11,7 +11,7 @@ use crate::model::{Loader, System, Table};
 use crate::plan::{DiskPlan, Fit, Part, Place, Plan, Slot, plan as plan_of};
 use crate::report::LayoutReport;
 use crate::root::Task;
-use crate::survey::Survey;
+use crate::survey::{Survey, images};
 use diskwright_formats::identity::Identity;
 use diskwright_formats::table::gpt;
 use diskwright_fstools::registry;
@@ -60,7 +60,9 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
 }
 
 fn fitted(wanted: &Wanted, identity: &Identity, survey: Survey, voice: Voice) -> Result<(), Failure> {
-    let fit = build::numbers(&wanted.image, identity, survey.tree, &survey.contents);
+    let Survey { tree, mut contents, .. } = survey;
+    let images = images(&wanted.image, &mut contents)?;
+    let fit = build::numbers(&wanted.image, identity, tree, &contents, &images);
     let fit = fit.map_err(|refusal| wanted.refused(refusal, identity, voice))?;
     warn(&fit.plan, voice);
     for refusal in &fit.obstacles {
@@ -165,7 +167,7 @@ pub(super) fn warn(plan: &Plan, voice: Voice) {
 
 /// Which defaults a file system has; `None` where they are always the same.
 fn profile(part: &Part) -> Option<String> {
-    let filesystem = part.filesystem.as_ref()?;
+    let filesystem = part.filesystem.as_ref().filter(|_| part.image.is_none())?;
     match (&filesystem.profile, &filesystem.target) {
         (Some(profile), _) => Some(profile.to_string()),
         (None, Some(_)) => None,

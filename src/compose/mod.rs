@@ -145,7 +145,14 @@ fn lay_place(
     sector: u32,
     identity: &Identity,
 ) -> Result<(Layout, Option<Usage>), Refusal> {
-    let Place { part, len, .. } = &fit.places[at];
+    let Place { part, len, image, .. } = &fit.places[at];
+    if part.image.is_some() {
+        let missing = || {
+            let reason = "the image that it is made of was not read";
+            Refusal::new(RefusalKind::Missing, Spot::new("disk", part.name()), reason)
+        };
+        return Ok((image.as_ref().ok_or_else(missing)?.resized(*len), None));
+    }
     let origin = part.clone_of.as_deref();
     let source = origin.and_then(|role| fit.places.iter().find(|one| one.part.role == role));
     let Place { tree, start, .. } = source.unwrap_or(&fit.places[at]);

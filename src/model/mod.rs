@@ -393,14 +393,19 @@ pub enum Contents {
     /// The files of the root below an overlay, packed; mounted by the initrd.
     Packed(Mkfs),
     /// A file with an image, whose clones have fresh ids.
-    Image(ImageSource),
+    Image {
+        /// The file.
+        source: ImageSource,
+        /// Absolute path of the directory that it is mounted at, and options in fstab.
+        mount: Option<(String, String)>,
+    },
 }
 
 impl Contents {
     /// Its file system.
     pub fn format(&self) -> Option<&Mkfs> {
         match self {
-            Contents::Blank | Contents::Image(_) => None,
+            Contents::Blank | Contents::Image { .. } => None,
             Contents::Empty(format) | Contents::Mounted { format, .. } | Contents::Packed(format) => {
                 Some(format)
             }
@@ -410,7 +415,9 @@ impl Contents {
     /// Where it is mounted.
     pub fn mountpoint(&self) -> Option<&str> {
         match self {
-            Contents::Mounted { mountpoint, .. } => Some(mountpoint),
+            Contents::Mounted { mountpoint, .. } | Contents::Image { mount: Some((mountpoint, _)), .. } => {
+                Some(mountpoint)
+            }
             _ => None,
         }
     }
@@ -424,6 +431,20 @@ pub struct ImageSource {
     pub path: PathBuf,
     /// Its length in bytes.
     pub len: u64,
+    /// What is in it; `None` where that is not known here.
+    pub format: Option<ImageFormat>,
+}
+
+/// What an image is of. That and the length are part of the seed, the other bytes are not: they are read once, when they
+/// are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageFormat {
+    /// Row of the file system registry.
+    pub name: String,
+    /// Its own id.
+    pub id: String,
+    /// Its own label.
+    pub label: Option<String>,
 }
 
 /// What the root partition is divided into. All of it is planned and not written yet.

@@ -1,7 +1,9 @@
 //! Partitions of an image to entries of its table: clones in front of their origin, numbers, names, types.
 
-use super::{ESP, Entry, Part, ROOT, Slot, filesystem_plan, guids};
-use crate::model::{Contents, Disk, Image, Partition, PartitionKind, Rule, Table};
+use super::{ESP, Entry, FilesystemPlan, Part, ROOT, Slot, filesystem_plan, fs_identity, guids};
+use crate::model::{
+    Contents, Disk, Image, ImageFormat, ImageSource, Mkfs, Partition, PartitionKind, Rule, Table,
+};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::identity::Identity;
 use diskwright_formats::table::gpt;
@@ -176,15 +178,37 @@ fn part(
         layers: partition.layers.clone(),
         packed: matches!(partition.contents, Contents::Packed(_)),
         image: match &partition.contents {
-            Contents::Image(source) => Some(source.clone()),
+            Contents::Image { source, .. } => Some(source.clone()),
             _ => None,
         },
         mount_options: match &partition.contents {
-            Contents::Mounted { options, .. } => Some(options.clone()).filter(|_| origin.is_none()),
+            Contents::Mounted { options, .. } | Contents::Image { mount: Some((_, options)), .. } => {
+                Some(options.clone()).filter(|_| origin.is_none())
+            }
             _ => None,
         },
-        filesystem: partition.contents.format().map(plan).transpose()?,
+        filesystem: match &partition.contents {
+            Contents::Image { source, .. } => image_plan(source, (role, origin), mountpoint, identity)?,
+            contents => contents.format().map(plan).transpose()?,
+        },
     })
+}
+
+/// The file system in an image; a clone has an id of its own.
+fn image_plan(
+    source: &ImageSource,
+    (role, origin): (&str, Option<&str>),
+    mountpoint: Option<&str>,
+    identity: &Identity,
+) -> Result<Option<FilesystemPlan>, Refusal> {
+    let Some(ImageFormat { name, id, label }) = source.format.clone() else { return Ok(None) };
+    let mkfs = Mkfs::new(&name, Vec::new())?;
+    let id = match origin {
+        None => id,
+        Some(_) => mkfs.filesystem()?.id(&fs_identity(identity, role, origin)),
+    };
+    let mountpoint = mountpoint.map(str::to_owned);
+    Ok(Some(FilesystemPlan { mkfs, id, label, mountpoint, profile: None, target: None }))
 }
 
 fn why(disk: &Disk, partition: &Partition, origin: Option<&str>) -> String {

@@ -8,6 +8,7 @@ use crate::model::{Bytes, DiskSize, MIB, Table, Volumes};
 use diskwright_formats::bytes::{align_down, align_up};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::layout::Contents;
+use diskwright_formats::layout::Layout;
 use diskwright_formats::table::gpt;
 use diskwright_fstools::tree::{Kind, Meta, Node, Time, Tree};
 use serde::Serialize;
@@ -74,6 +75,9 @@ pub struct Place {
     /// What goes into it; a clone has what its origin has.
     #[serde(skip)]
     pub tree: Option<Tree>,
+    /// The bytes of the image that it is made of, a clone's with its own ids; known once images were read.
+    #[serde(skip)]
+    pub image: Option<Layout>,
 }
 
 /// How full a file system is.
@@ -109,7 +113,7 @@ pub fn draft(plan: &Plan, mut tree: Tree, contents: &dyn Contents) -> Result<Fit
     let kiwi = sized.map(|(disk, sizes)| kiwi::sizes(sizes, disk, &plan.parts, &tree)).transpose()?;
     let volumes =
         divided.map(|volumes| volumes::planned(volumes, plan.root_label(), Some(&tree))).unwrap_or_default();
-    let left_out = exclude(&mut tree, &plan.excludes);
+    let mut left_out = exclude(&mut tree, &plan.excludes);
     let replaced = lay_over(plan, &mut tree)?;
     let (boot, no_loader) = match boot_files(plan, &tree, contents) {
         Ok(files) => (files, None),
@@ -121,7 +125,7 @@ pub fn draft(plan: &Plan, mut tree: Tree, contents: &dyn Contents) -> Result<Fit
     for (path, node) in root {
         tree.put(path.as_bytes(), node, directory)?;
     }
-    let trees = trees(plan, tree, esp)?;
+    let trees = trees(plan, tree, esp, &mut left_out)?;
     let needs = needs(plan, &trees)?;
     let placed = match &plan.disk {
         Some(disk) => Placing { plan, disk, trees: &trees, needs: &needs, kiwi: kiwi.as_ref() }.place(),
@@ -130,7 +134,7 @@ pub fn draft(plan: &Plan, mut tree: Tree, contents: &dyn Contents) -> Result<Fit
     let Placed { spans, len, too_small } = placed.map_err(|error| no_loader.clone().unwrap_or(error))?;
     let places =
         plan.parts.iter().zip(spans).zip(needs).zip(trees).map(|(((part, (start, len)), need), tree)| {
-            Place { part: part.clone(), start, len, least: need.least, usage: None, tree }
+            Place { part: part.clone(), start, len, least: need.least, usage: None, tree, image: None }
         });
     let places: Vec<Place> = places.collect();
     let clones = plan.disk.as_ref().map(|disk| pairs(disk, &places)).unwrap_or_default();
@@ -175,11 +179,17 @@ fn lay_over(plan: &Plan, tree: &mut Tree) -> Result<Vec<String>, Refusal> {
     Ok(replaced)
 }
 
-/// The tree of each part; the deepest mount points are cut out first.
-fn trees(plan: &Plan, mut tree: Tree, boot: Vec<(String, Node)>) -> Result<Vec<Option<Tree>>, Refusal> {
+/// The tree of each part; the deepest mount points are cut out first. `hidden` gets what lies below an image.
+fn trees(
+    plan: &Plan,
+    mut tree: Tree,
+    boot: Vec<(String, Node)>,
+    hidden: &mut Vec<String>,
+) -> Result<Vec<Option<Tree>>, Refusal> {
     let directory = Meta::of_root(0o755, Time::seconds(plan.epoch));
     let empty = |part: &Part| {
-        part.filesystem.as_ref().filter(|_| part.clone_of.is_none()).map(|_| Tree::new(directory))
+        let laid = part.clone_of.is_none() && part.image.is_none();
+        part.filesystem.as_ref().filter(|_| laid).map(|_| Tree::new(directory))
     };
     let mut trees: Vec<Option<Tree>> = plan.parts.iter().map(empty).collect();
     let mounted = |part: &Part| part.filesystem.as_ref().and_then(|one| one.mountpoint.clone());
@@ -187,7 +197,13 @@ fn trees(plan: &Plan, mut tree: Tree, boot: Vec<(String, Node)>) -> Result<Vec<O
     let mut points: Vec<(usize, String)> = points.filter(|(_, path)| path != "/").collect();
     points.sort_by_key(|(_, path)| std::cmp::Reverse(path.matches('/').count()));
     for (at, path) in points {
-        trees[at] = Some(split(&mut tree, &path, plan.epoch)?);
+        let below = split(&mut tree, &path, plan.epoch)?;
+        // What an image hides stays out.
+        match plan.parts[at].image {
+            None => trees[at] = Some(below),
+            Some(_) if below.nodes() > 1 => hidden.push(format!("{path}/*")),
+            Some(_) => {}
+        }
     }
     let slot = |role: &str| plan.parts.iter().position(|part| part.role == role);
     if let Some(esp) = slot(ESP).and_then(|at| trees[at].as_mut()) {

@@ -82,7 +82,7 @@ pub(super) fn disk_target(
         Setting { disk, choice, firmware, table: table(disk, firmware, choice.arch), filesystem, volumes };
     let (size, root) = sizes(disk, choice);
     let mut partitions = setting.partitions(root)?;
-    images(&mut partitions, choice)?;
+    images(&mut partitions, choice, if choice.no_boot { Loader::Custom } else { loader })?;
     let command_line = choice.command_line.clone().unwrap_or_else(|| disk.command_line.clone());
     let sizes = choice.kiwi_sizes.then(|| kiwi_sizes(disk, filesystem));
     Ok(Some(Target::Disk(Box::new(Disk {
@@ -516,18 +516,54 @@ fn kiwi_sizes(disk: &DiskType, filesystem: &str) -> KiwiSizes {
 }
 
 /// `--partition NAME=FILE`: files with images in the place of what would be laid.
-pub(super) fn images(partitions: &mut [Partition], choice: &Choice) -> Result<(), ResolveError> {
+pub(super) fn images(
+    partitions: &mut [Partition],
+    choice: &Choice,
+    loader: Loader,
+) -> Result<(), ResolveError> {
     for (name, source) in &choice.partitions {
         let names: Vec<String> = partitions.iter().map(|one| one.role.clone()).collect();
         let Some(partition) = partitions.iter_mut().find(|one| one.role == *name || one.name == *name) else {
             let hint = format!("partitions: {}", names.join(", "));
             return Err(wrong_choice("--partition", format!("no such partition: {name}"), hint));
         };
-        let ImageSource { path, len } = source.clone();
-        partition.contents = Contents::Image(ImageSource { path, len });
+        refuse_image(partition, source, loader)?;
+        let ImageSource { len, .. } = *source;
+        let mount = match &partition.contents {
+            Contents::Mounted { mountpoint, options, .. } => Some((mountpoint.clone(), options.clone())),
+            _ => None,
+        };
+        partition.contents = Contents::Image { source: source.clone(), mount };
         if !matches!(partition.size, Rule::Exact(_) | Rule::Rest) {
             partition.size = Rule::Exact(Bytes(len.next_multiple_of(MIB)));
         }
     }
     Ok(())
+}
+
+/// Partitions that a loader writes into.
+const OF_THE_LOADER: [&str; 4] = [ESP, "efi_csm", "prep", "boot"];
+
+/// What cannot be made of an image, and which image cannot be used.
+fn refuse_image(partition: &Partition, source: &ImageSource, loader: Loader) -> Result<(), ResolveError> {
+    let refuse = |reason: &str, hint: &str| {
+        Err(wrong_choice("--partition", format!("{}: {reason}", partition.role), hint))
+    };
+    let known = "ext2, ext3, ext4, vfat and swap are known";
+    match &source.format {
+        _ if [ROOT, "readonly"].contains(&partition.role.as_str()) => {
+            refuse("the root is made of the tree", "partitions beside the root can be images")
+        }
+        _ if loader != Loader::Custom && OF_THE_LOADER.contains(&partition.role.as_str()) => {
+            refuse("the loader's files go into it", "--no-boot, and an image that has what it needs")
+        }
+        None if partition.clones > 0 => {
+            refuse("clones of an image that holds no known file system would have the same ids", known)
+        }
+        None if partition.contents.mountpoint().is_some() => {
+            refuse("an image that holds no known file system has no id for fstab", known)
+        }
+        _ if source.len == 0 => refuse("an empty file", "the contents of a partition"),
+        _ => Ok(()),
+    }
 }

@@ -14,6 +14,7 @@ mod beneath;
 pub mod contents;
 mod directory;
 pub(crate) mod holes;
+mod image;
 mod overlay;
 pub(crate) mod stamp;
 mod system;
@@ -21,6 +22,7 @@ mod tar;
 
 pub use contents::Surveyed;
 pub use directory::List;
+pub use image::{Images, image_source, images};
 pub use overlay::overlay;
 pub use system::system;
 

@@ -7,6 +7,7 @@ use diskwright::describe::kiwi::parse;
 use diskwright::model::MIB;
 use diskwright::plan::plan;
 use diskwright::resolve::{Choice, resolve};
+use diskwright::survey::Images;
 use diskwright_formats::layout::Memory;
 
 const CLONES: &[Case] = &[
@@ -460,9 +461,15 @@ fn the_example_of_the_documentation_is_laid() {
         assert_eq!(partids.text, PARTIDS);
         let fit = match filesystem {
             "ext4" => {
-                let (fit, outputs) =
-                    lay(&image, &identity, trees::oracle(), &Memory(Vec::new()), &mut |_| {})
-                        .expect("it is laid");
+                let (fit, outputs) = lay(
+                    &image,
+                    &identity,
+                    trees::oracle(),
+                    &Memory(Vec::new()),
+                    &Images::default(),
+                    &mut |_| {},
+                )
+                .expect("it is laid");
                 assert_eq!(outputs[0].layout.len(), (100 << 10) * MIB);
                 fit
             }
