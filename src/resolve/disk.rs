@@ -215,8 +215,8 @@ fn grub(selection: &Selection<'_>, disk: &DiskType, firmware: Option<Firmware>, 
 
 /// The last theme that is said.
 fn theme(selection: &Selection<'_>) -> Option<String> {
-    let themes = selection.preferences.iter().filter_map(|one| one.said.bootloader_theme.as_ref());
-    themes.last().map(|theme| theme.value.clone())
+    let mut themes = selection.preferences.iter().filter_map(|one| one.said.bootloader_theme.as_ref());
+    themes.next_back().map(|theme| theme.value.clone())
 }
 
 /// Where the loader is named; else the type.
