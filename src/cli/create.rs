@@ -13,6 +13,7 @@ use crate::describe::kiwi::{Description, load_with};
 use crate::emit;
 use crate::model::{Arch, Image, ImageSource, System};
 use crate::plan::plan as plan_of;
+use crate::report::LayoutReport;
 use crate::resolve::{Choice, Resolved, from_tree, resolve, select};
 use crate::root::{self, Task, hooks, prepare};
 use crate::survey::{Survey, image_source, images};
@@ -301,8 +302,8 @@ fn make(
         let images = images(image, &mut contents)?;
         let laid = build::lay(image, &identity, tree, &contents, &images, &mut |_| {});
         let (fit, _) = laid.map_err(|refusal| wanted.refused(refusal, &identity, voice))?;
-        warn(&fit.plan, voice);
-        return voice.result(&fit, &layout_text(&fit)).map(|()| None);
+        warn(&fit, voice);
+        return voice.result(&LayoutReport::of_fit(&fit), &layout_text(&fit)).map(|()| None);
     }
     let emit = emit::Options { sync: !writing.no_sync, overwrite: writing.force, ..super::emitting(setting) };
     let Place { directory, file, largest } = place;
@@ -327,7 +328,7 @@ fn make(
             error => error.into(),
         }
     })?;
-    warn(&report.fit.plan, voice);
+    warn(&report.fit, voice);
     clock.emitted(report.outputs.iter().map(|output| output.len).sum(), &report.calls);
     clock.report();
     voice.result(&Made { schema: 1, report: &report, notes: &notes }, &text(&report))?;

@@ -3,13 +3,13 @@
 use super::args;
 use super::create::{Wanted, described, undescribed};
 use super::fail::Failure;
-use super::say::{Voice, size, table};
+use super::say::{Voice, ink, size, table};
 use super::setting::Setting;
 use super::tree::{origin, read, system_of};
 use crate::build::{self, identity};
 use crate::model::{Loader, System, Table};
 use crate::plan::{DiskPlan, Fit, Part, Place, Plan, Slot, plan as plan_of};
-use crate::report::LayoutReport;
+use crate::report::{LayoutReport, Stretch, picture};
 use crate::root::Task;
 use crate::survey::{Survey, images};
 use diskwright_formats::identity::Identity;
@@ -17,6 +17,9 @@ use diskwright_formats::table::gpt;
 use diskwright_fstools::registry;
 use std::fmt::Write;
 use std::path::Path;
+
+/// Columns of the picture of a disk.
+const COLUMNS: usize = 80;
 
 /// Prints a plan: with a tree numbers, without one rules.
 pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<(), Failure> {
@@ -64,12 +67,27 @@ fn fitted(wanted: &Wanted, identity: &Identity, survey: Survey, voice: Voice) ->
     let images = images(&wanted.image, &mut contents)?;
     let fit = build::numbers(&wanted.image, identity, tree, &contents, &images);
     let fit = fit.map_err(|refusal| wanted.refused(refusal, identity, voice))?;
-    warn(&fit.plan, voice);
+    warn(&fit, voice);
     for refusal in &fit.obstacles {
         let hint = refusal.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
         voice.note(&format!("planned, and create will refuse it: {refusal}{hint}"));
     }
-    voice.result(&LayoutReport::of_fit(&fit), &layout_text(&fit))
+    voice.result(&LayoutReport::of_fit(&fit), &format!("{}{}", drawn(&fit), layout_text(&fit)))
+}
+
+/// The disk as a picture; nothing for a bare file system.
+fn drawn(fit: &Fit) -> String {
+    if fit.plan.disk.is_none() {
+        return String::new();
+    }
+    let stretch = |place: &Place| {
+        let [nr, name, kind, fs, ..] = cells(&place.part);
+        let clone =
+            place.part.clone_of.as_ref().map(|origin| format!(", clone of {origin}")).unwrap_or_default();
+        Stretch { key: nr, name, start: place.start, len: place.len, note: format!("{kind}, {fs}{clone}") }
+    };
+    let stretches: Vec<Stretch> = fit.places.iter().map(stretch).collect();
+    format!("{}\n", picture(fit.len, &stretches, COLUMNS, ink(), size))
 }
 
 fn rules_text(plan: &Plan) -> String {
@@ -155,9 +173,10 @@ fn head(plan: &Plan) -> String {
     format!("{}{version} for {}, times at most {}\n", plan.name, plan.arch, plan.epoch)
 }
 
-/// What the system that will use an image cannot do with it.
-pub(super) fn warn(plan: &Plan, voice: Voice) {
-    for part in &plan.parts {
+/// What was done another way than asked, and what the system that will use an image cannot do with it.
+pub(super) fn warn(fit: &Fit, voice: Voice) {
+    fit.notes.iter().for_each(|note| voice.note(&format!("note: {note}")));
+    for part in &fit.plan.parts {
         let profile = part.filesystem.iter().filter_map(|filesystem| filesystem.profile.as_ref());
         for line in profile.flat_map(|profile| &profile.warnings) {
             voice.note(&format!("warning: {}: {line}", part.name()));
