@@ -315,6 +315,13 @@ fn check_tells_clones_from_what_is_none() {
     let verdict = check(1);
     let expected = verdict["damage"][0]["expected"].as_str().unwrap();
     assert!(expected.starts_with("another id than "), "{verdict}");
+    // What is no known file system may have ids that nobody here knows.
+    for (at, byte) in [(start, 1), (origin, 2)] {
+        file.write_all_at(&vec![byte; len as usize], at).unwrap();
+    }
+    let clones = check(0)["clones"].clone();
+    assert_eq!(clones[4]["same"], Value::Null, "{clones}");
+    assert_eq!(clones[4]["why"], "no known file system, and other bytes from byte 0 on");
 }
 
 #[test]
@@ -384,5 +391,25 @@ fn a_kernel_has_origin_and_clone_side_by_side() {
             assert_eq!(clone.says("PART_ENTRY_UUID"), pair["ids"][0]["clone"].as_str().unwrap(), "{pair}");
             assert_eq!(clone.says("UUID"), pair["ids"][1]["clone"].as_str().unwrap(), "{pair}");
         }
+    }
+}
+
+#[test]
+fn the_example_beside_the_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths =
+        ["home.img", "out", "out-of-image"].map(|name| folder.path().join(name).to_str().unwrap().to_owned());
+    let [image, out, other] = &paths;
+    let example = support::source("examples/clones");
+    let [example, home] =
+        [example.clone(), example.join("root/home")].map(|path| path.to_str().unwrap().to_owned());
+    let given = format!("home={image}");
+    run(&mut command(["build", &example, "-o", out])).ends(0);
+    run(&mut command(["mkfs", "ext4", "--size", "8M", &home, image, "-L", "HOME"])).ends(0);
+    run(&mut command(["build", &example, "-o", other, "--partition", &given])).ends(0);
+    for directory in [out, other] {
+        let disk = format!("{directory}/clones-example.x86_64-1.0.0.qcow2");
+        let said = run(&mut command(["check", &disk])).ends(0);
+        assert_eq!(said.stdout.matches(" with ids of its own\n").count(), 4, "{}", said.stdout);
     }
 }

@@ -124,6 +124,10 @@ fn finding(image: &dyn ReadAt, inspected: &Inspected, origin: &Volume, clone: &V
     match (side(origin_at), side(clone_at)) {
         (Ok(one), Ok(other)) => match first_difference(&one, &other, &contents) {
             Ok(None) => Finding::Clone,
+            // Nobody here knows which of these bytes are ids.
+            Ok(Some((at, ..))) if row.is_none() => {
+                Finding::Unknown(format!("no known file system, and other bytes from byte {at} on"))
+            }
             Ok(Some((at, one, other))) => differs(at, format!("{one:#04x}"), format!("{other:#04x}")),
             Err(error) => Finding::Unknown(error.to_string()),
         },
