@@ -7,6 +7,7 @@ use crate::model::{
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::identity::Identity;
 use diskwright_formats::table::gpt;
+use diskwright_fstools::registry::find;
 use std::collections::BTreeSet;
 
 /// Primary partitions of an MBR.
@@ -222,8 +223,28 @@ fn why(disk: &Disk, partition: &Partition, origin: Option<&str>) -> String {
     match (origin, special) {
         (Some(origin), _) => format!("as long as its origin, {origin}"),
         (None, Some(why)) => why.to_owned(),
-        (None, None) => super::why(partition.size),
+        (None, None) => why_long(disk, partition),
     }
+}
+
+/// Why an origin is as long as it is; where that is KIWI's guess, why it is.
+fn why_long(disk: &Disk, partition: &Partition) -> String {
+    if !matches!(partition.size, Rule::Times(_) | Rule::Free { .. }) {
+        return super::why(partition.size);
+    }
+    if disk.kiwi_sizes.is_some() && [ROOT, "readonly"].contains(&partition.role.as_str()) {
+        return "what KIWI computes".to_owned();
+    }
+    let format = partition.contents.format().map(|format| format.name.as_str());
+    let guessed = match (&partition.contents, &disk.volumes) {
+        (Contents::Packed(format), _) => Some(format!("a packed {}", format.name)),
+        (_, Some(volumes)) if partition.role == ROOT => {
+            Some(format!("volumes of {}", volumes.manager.name()))
+        }
+        _ => format.filter(|name| find(name).is_none()).map(str::to_owned),
+    };
+    let why = super::why(partition.size);
+    guessed.map_or(why.clone(), |what| format!("{why}, by KIWI's guess: {what} cannot be measured yet"))
 }
 
 fn entered(

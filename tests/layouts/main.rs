@@ -13,3 +13,4 @@ mod reference;
 #[path = "../support/mod.rs"]
 mod support;
 mod trees;
+mod words;
