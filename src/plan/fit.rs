@@ -4,6 +4,7 @@ use super::clones::{Pair, pairs};
 use super::split::{exclude, split};
 use super::{DiskPlan, ESP, Entry, FilesystemPlan, Part, Plan, ROOT, Slot, VolumePlan, kiwi, volumes};
 use crate::boot::{BiosCore, BootEntry, BootFiles, boot_files, put_folded};
+use crate::compose::unwritten;
 use crate::model::{Bytes, DiskSize, MIB, Table, Volumes};
 use diskwright_formats::bytes::{align_down, align_up};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
@@ -117,7 +118,10 @@ pub fn draft(plan: &Plan, mut tree: Tree, contents: &dyn Contents) -> Result<Fit
     let replaced = lay_over(plan, &mut tree)?;
     let (boot, no_loader) = match boot_files(plan, &tree, contents) {
         Ok(files) => (files, None),
-        Err(refusal) if refusal.kind == RefusalKind::Missing => (BootFiles::default(), Some(refusal)),
+        // A layout that cannot be written can be looked at all the same.
+        Err(refusal) if refusal.kind == RefusalKind::Missing || unwritten(plan).is_some() => {
+            (BootFiles::default(), Some(refusal))
+        }
         Err(refusal) => return Err(refusal),
     };
     let BootFiles { root, esp, entries, core, notes } = boot;
@@ -131,7 +135,7 @@ pub fn draft(plan: &Plan, mut tree: Tree, contents: &dyn Contents) -> Result<Fit
         Some(disk) => Placing { plan, disk, trees: &trees, needs: &needs, kiwi: kiwi.as_ref() }.place(),
         None => bare(plan, &needs, &trees),
     };
-    let Placed { spans, len, too_small } = placed.map_err(|error| no_loader.clone().unwrap_or(error))?;
+    let Placed { spans, len, too_small } = placed?;
     let places =
         plan.parts.iter().zip(spans).zip(needs).zip(trees).map(|(((part, (start, len)), need), tree)| {
             Place { part: part.clone(), start, len, least: need.least, usage: None, tree, image: None }

@@ -8,6 +8,7 @@ use diskwright::model::{Arch, Image};
 use diskwright::plan::{draft, fit, plan};
 use diskwright::resolve::{Choice, resolve};
 use diskwright_formats::fault::RefusalKind;
+use diskwright_formats::layout::Memory;
 
 fn image(attributes: &str, oem: &str, children: &str, kiwi_sizes: bool) -> Image {
     let xml = format!(
@@ -68,12 +69,13 @@ fn kiwis_sizes_that_are_too_small_are_shown_and_refused() {
         let small = image(&attributes, oem, &format!("{CUSTOM}{size}"), true);
         let ids = identity(&small, None, 0);
         let planned = plan(&small, &ids).expect("it can be planned");
-        let drafted = draft(&planned, trees::oracle()).expect("it has a layout");
+        let drafted = draft(&planned, trees::oracle(), &Memory(Vec::new())).expect("it has a layout");
         let json = report(&drafted);
         assert_eq!(json["obstacles"].as_array().map(Vec::len), Some(1), "{json:#}");
         assert!(json["partitions"][2]["size_sectors"].as_u64() > Some(0));
-        let refusal = fit(&planned, trees::oracle()).expect_err("it does not fit");
-        let laid = lay(&small, &ids, trees::oracle(), &mut |_| {}).map(|(fit, _)| fit.len);
+        let refusal = fit(&planned, trees::oracle(), &Memory(Vec::new())).expect_err("it does not fit");
+        let laid =
+            lay(&small, &ids, trees::oracle(), &Memory(Vec::new()), &mut |_| {}).map(|(fit, _)| fit.len);
         assert_eq!(laid, Err(refusal.clone()));
         let RefusalKind::TooSmall { needed: Some(needed) } = refusal.kind else { panic!("{refusal:?}") };
         let needed = needed.div_ceil(1 << 20);
@@ -84,7 +86,7 @@ fn kiwis_sizes_that_are_too_small_are_shown_and_refused() {
             _ => (format!("<oem-systemsize>{needed}</oem-systemsize>"), size.to_owned()),
         };
         let large = image(&attributes, &oem, &format!("{CUSTOM}{size}"), true);
-        let done = lay(&large, &identity(&large, None, 0), trees::oracle(), &mut |_| {});
+        let done = lay(&large, &identity(&large, None, 0), trees::oracle(), &Memory(Vec::new()), &mut |_| {});
         assert!(done.is_ok(), "{attributes} {oem} {size}: {:?}", done.err());
     }
 }
@@ -94,10 +96,11 @@ fn a_loader_that_is_missing_does_not_hide_the_layout() {
     let image = image("filesystem=\"ext4\"", "", "<bootloader name=\"systemd_boot\"/>", true);
     let ids = identity(&image, None, 0);
     let planned = plan(&image, &ids).expect("it can be planned");
-    let drafted = draft(&planned, trees::oracle()).expect("it has a layout");
+    let drafted = draft(&planned, trees::oracle(), &Memory(Vec::new())).expect("it has a layout");
     assert_eq!(drafted.places.len(), 3);
     let said: Vec<String> = drafted.obstacles.iter().map(ToString::to_string).collect();
     assert!(said[0].starts_with("boot: systemd-boot is asked for and not in the tree"), "{said:?}");
-    let refused = lay(&image, &ids, trees::oracle(), &mut |_| {}).map(|(fit, _)| fit.len);
+    let refused =
+        lay(&image, &ids, trees::oracle(), &Memory(Vec::new()), &mut |_| {}).map(|(fit, _)| fit.len);
     assert_eq!(refused.map_err(|refusal| refusal.to_string()), Err(said[0].clone()));
 }
