@@ -7,6 +7,7 @@ use diskwright::describe::kiwi::parse;
 use diskwright::model::{Arch, Image};
 use diskwright::plan::{draft, fit, plan};
 use diskwright::resolve::{Choice, resolve};
+use diskwright::survey::Images;
 use diskwright_formats::fault::RefusalKind;
 use diskwright_formats::layout::Memory;
 
@@ -74,8 +75,8 @@ fn kiwis_sizes_that_are_too_small_are_shown_and_refused() {
         assert_eq!(json["obstacles"].as_array().map(Vec::len), Some(1), "{json:#}");
         assert!(json["partitions"][2]["size_sectors"].as_u64() > Some(0));
         let refusal = fit(&planned, trees::oracle(), &Memory(Vec::new())).expect_err("it does not fit");
-        let laid =
-            lay(&small, &ids, trees::oracle(), &Memory(Vec::new()), &mut |_| {}).map(|(fit, _)| fit.len);
+        let laid = lay(&small, &ids, trees::oracle(), &Memory(Vec::new()), &Images::default(), &mut |_| {})
+            .map(|(fit, _)| fit.len);
         assert_eq!(laid, Err(refusal.clone()));
         let RefusalKind::TooSmall { needed: Some(needed) } = refusal.kind else { panic!("{refusal:?}") };
         let needed = needed.div_ceil(1 << 20);
@@ -86,7 +87,14 @@ fn kiwis_sizes_that_are_too_small_are_shown_and_refused() {
             _ => (format!("<oem-systemsize>{needed}</oem-systemsize>"), size.to_owned()),
         };
         let large = image(&attributes, &oem, &format!("{CUSTOM}{size}"), true);
-        let done = lay(&large, &identity(&large, None, 0), trees::oracle(), &Memory(Vec::new()), &mut |_| {});
+        let done = lay(
+            &large,
+            &identity(&large, None, 0),
+            trees::oracle(),
+            &Memory(Vec::new()),
+            &Images::default(),
+            &mut |_| {},
+        );
         assert!(done.is_ok(), "{attributes} {oem} {size}: {:?}", done.err());
     }
 }
@@ -100,7 +108,7 @@ fn a_loader_that_is_missing_does_not_hide_the_layout() {
     assert_eq!(drafted.places.len(), 3);
     let said: Vec<String> = drafted.obstacles.iter().map(ToString::to_string).collect();
     assert!(said[0].starts_with("boot: systemd-boot is asked for and not in the tree"), "{said:?}");
-    let refused =
-        lay(&image, &ids, trees::oracle(), &Memory(Vec::new()), &mut |_| {}).map(|(fit, _)| fit.len);
+    let refused = lay(&image, &ids, trees::oracle(), &Memory(Vec::new()), &Images::default(), &mut |_| {})
+        .map(|(fit, _)| fit.len);
     assert_eq!(refused.map_err(|refusal| refusal.to_string()), Err(said[0].clone()));
 }
