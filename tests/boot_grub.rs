@@ -1,0 +1,230 @@
+//! Disks with GRUB, made by nobody from a real Debian root, boot: BIOS, UEFI, Secure Boot, from a clone.
+
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // functions beside the tests count as no tests
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use support::*;
+
+/// GRUB on the serial line.
+const LOADER: &str = r#"<bootloader name="grub2" timeout="1" output_console="serial" serial_line="serial --unit=0 --speed=115200"/>"#;
+const FIXED: &str = "<oemconfig><oem-resize>false</oem-resize></oemconfig>";
+const CONSOLE: &str = "console=ttyS0 rw no_timer_check";
+const MARKER: &str = "init=/usr/sbin/marker-init";
+const CAME_UP: &str = "DISKWRIGHT-BOOT-OK rw=yes fsck=clean";
+
+const BIOS: &[&str] = &["--firmware", "bios"];
+const UEFI: &[&str] = &["--firmware", "uefi"];
+const SECURE: &[&str] = &["--secure-boot"];
+
+/// Says which file system is mounted at `/`, then does what `marker-init` does.
+const ROOT_INIT: &str = r#"#!/bin/sh
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+mountpoint -q /proc || mount -t proc proc /proc
+mountpoint -q /dev || mount -t devtmpfs devtmpfs /dev
+echo 1 >/proc/sys/kernel/printk
+uuid=$(blkid -p -s UUID -o value "$(findmnt -n -o SOURCE /)")
+echo "DISKWRIGHT-ROOT $uuid" >/dev/ttyS0
+exec /usr/sbin/marker-init
+"#;
+
+/// Says which units failed once everything was started, a while after the login.
+const VERDICT_UNIT: &str = r#"[Unit]
+Description=Verdict on the start
+
+[Service]
+ExecStart=/bin/sh -c 'systemctl is-system-running --wait >/dev/null; sleep 15; echo "DISKWRIGHT-UNITS $(systemctl is-system-running) failed=[$(systemctl --failed --plain --no-legend)] root=$(findmnt -n -o OPTIONS / | cut -d, -f1)" >/dev/ttyS0'
+
+[Install]
+WantedBy=multi-user.target
+"#;
+
+/// A Debian root with the programs that a test starts in it.
+struct Root {
+    at: tempfile::TempDir,
+}
+
+/// How a disk is made.
+#[derive(Clone, Copy, Debug)]
+struct Make<'a> {
+    /// Attributes of the type element beside the command line.
+    attributes: &'a str,
+    /// What is between its tags.
+    inner: &'a str,
+    /// The kernel's command line behind the console.
+    command_line: &'a str,
+    formats: &'a [&'a str],
+}
+
+fn prepared(test: &str) -> Option<Root> {
+    oracle(test, "qemu-system-x86_64")?;
+    let tar = debian_root(test)?;
+    let listed = tool("tar", ["-tf".as_ref(), tar.as_os_str()]);
+    if !listed.lines().any(|path| path == "./usr/lib/grub/i386-pc/boot.img") {
+        skip(test, "no GRUB in the Debian root (tests/run --install makes one that has it)");
+        return None;
+    }
+    let at = tempfile::Builder::new().prefix("boot-grub").tempdir_in("/var/tmp").unwrap();
+    let root = at.path().join("root.tar");
+    std::fs::copy(tar, &root).unwrap();
+    let more = at.path().join("more");
+    write(more.join("usr/sbin/marker-init"), std::fs::read(source("tests/fixtures/marker-init")).unwrap());
+    write(more.join("usr/sbin/root-init"), ROOT_INIT);
+    let units = "etc/systemd/system";
+    write(more.join(units).join("verdict.service"), VERDICT_UNIT);
+    std::fs::create_dir_all(more.join(units).join("multi-user.target.wants")).unwrap();
+    let wanted = format!("{units}/multi-user.target.wants/verdict.service");
+    std::os::unix::fs::symlink("../verdict.service", more.join(&wanted)).unwrap();
+    let mut append = Command::new("tar");
+    append.args(["--append", "--owner=0", "--group=0", "--mode=0755", "--mtime=@0", "-C"]).arg(&more);
+    append.arg("-f").arg(&root).args(["usr/sbin/marker-init", "usr/sbin/root-init"]);
+    run(append.arg(format!("{units}/verdict.service")).arg(&wanted)).ends(0);
+    std::fs::set_permissions(at.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    program_at(&at.path().join("diskwright"));
+    Some(Root { at })
+}
+
+impl Root {
+    /// Makes disks as a user without any privilege; gives the directory that they are in.
+    #[track_caller]
+    fn create(&self, name: &str, make: Make) -> PathBuf {
+        let Make { attributes, inner, command_line, formats } = make;
+        let at = self.at.path();
+        let line =
+            format!(r#"image="oem" filesystem="ext4" kernelcmdline="{CONSOLE} {command_line}" {attributes}"#);
+        description(&at.join(format!("{name}.description")), &line, inner);
+        let program = at.join("diskwright");
+        let mut command = match root() {
+            false => Command::new(&program),
+            true => {
+                let mut command = Command::new("setpriv");
+                let nobody = [
+                    "--reuid=65534",
+                    "--regid=65534",
+                    "--clear-groups",
+                    "--no-new-privs",
+                    "--bounding-set=-all",
+                ];
+                command.args(nobody).arg(&program);
+                command
+            }
+        };
+        command.args(["create", &format!("{name}.description"), "--root", "root.tar", "-o", name]);
+        command.args(["--seed", "tests", "--no-sync"]);
+        formats.iter().for_each(|format| _ = command.args(["--format", format]));
+        run(command.env_remove("SOURCE_DATE_EPOCH").current_dir(at)).ends(0);
+        at.join(name)
+    }
+}
+
+/// The file of a format among results.
+#[track_caller]
+fn of(out: &Path, format: &str) -> PathBuf {
+    let found = listing(out).into_iter().find(|name| name.ends_with(&format!(".{format}")));
+    out.join(found.unwrap_or_else(|| panic!("no {format} in {out:?}")))
+}
+
+/// It boots, and all these texts come in their order.
+#[track_caller]
+fn boots(image: &Path, options: &[&str], seconds: &str, expected: &[&str]) {
+    let mut command = command(["boot".as_ref(), image.as_os_str()]);
+    command.args(options).args(["--timeout", seconds]);
+    expected.iter().for_each(|text| _ = command.args(["--expect", text]));
+    run(&mut command).ends(0);
+}
+
+/// A disk of GRUB's with the marker's init.
+fn grub<'a>(attributes: &'a str, inner: &'a str, formats: &'a [&'a str]) -> Make<'a> {
+    Make { attributes, inner, command_line: MARKER, formats }
+}
+
+fn loader() -> String {
+    format!("{LOADER}{FIXED}")
+}
+
+#[test]
+fn bios_with_an_mbr() {
+    let Some(root) = prepared("bios_with_an_mbr") else { return };
+    let formats: &[&str] = if all() { &["qcow2", "raw"] } else { &["qcow2"] };
+    let out = root.create("bios", grub(r#"firmware="bios""#, &loader(), formats));
+    formats.iter().for_each(|format| boots(&of(&out, format), BIOS, "200", &["GRUB", CAME_UP]));
+}
+
+/// One disk, started by each firmware: the distribution's shim and GRUB where Secure Boot is enforced, and the core image
+/// in the BIOS boot partition.
+#[test]
+fn a_gpt_with_secure_boot_and_with_bios() {
+    let Some(root) = prepared("a_gpt_with_secure_boot_and_with_bios") else { return };
+    let out = root.create("uefi", grub(r#"firmware="uefi""#, &loader(), &["raw", "qcow2"]));
+    boots(&of(&out, "raw"), SECURE, "300", &[CAME_UP]);
+    boots(&of(&out, "qcow2"), BIOS, "200", &["GRUB", CAME_UP]);
+    if all() {
+        boots(&of(&out, "qcow2"), SECURE, "300", &[CAME_UP]);
+        boots(&of(&out, "raw"), BIOS, "200", &[CAME_UP]);
+    }
+}
+
+#[test]
+fn an_own_efi_image_and_a_boot_partition() {
+    if !all() {
+        return inapplicable("an_own_efi_image_and_a_boot_partition", "slow: runs with --all");
+    }
+    let Some(root) = prepared("an_own_efi_image_and_a_boot_partition") else { return };
+    let formats = &["raw", "qcow2"];
+    for (name, attributes) in
+        [("one", r#"firmware="efi""#), ("parted", r#"firmware="efi" eficsm="false" bootpartition="true""#)]
+    {
+        let out = root.create(name, grub(attributes, &loader(), formats));
+        formats.iter().for_each(|format| boots(&of(&out, format), UEFI, "300", &[CAME_UP]));
+        std::fs::remove_dir_all(out).unwrap();
+    }
+    // /boot on a partition of its own, for BIOS.
+    let out = root.create("legacy", grub(r#"firmware="bios" bootpartition="true""#, &loader(), formats));
+    formats.iter().for_each(|format| boots(&of(&out, format), BIOS, "200", &[CAME_UP]));
+}
+
+#[test]
+fn systemd_comes_up_to_the_login_and_no_unit_fails() {
+    let test = "systemd_comes_up_to_the_login_and_no_unit_fails";
+    if !all() {
+        return inapplicable(test, "slow: runs with --all");
+    }
+    let Some(root) = prepared(test) else { return };
+    let inner = loader();
+    let make =
+        Make { attributes: r#"firmware="uefi""#, inner: &inner, command_line: "", formats: &["qcow2"] };
+    let out = root.create("systemd", make);
+    boots(&of(&out, "qcow2"), UEFI, "600", &["login:", "DISKWRIGHT-UNITS running failed=[] root=rw"]);
+}
+
+/// Its UUID on the command line starts the root from the clone; without that, it is the origin.
+#[test]
+fn a_clone_of_the_root_boots() {
+    let Some(root) = prepared("a_clone_of_the_root_boots") else { return };
+    let inner = format!(
+        "{LOADER}<oemconfig><oem-resize>false</oem-resize><oem-systemsize>1000</oem-systemsize></oemconfig>"
+    );
+    let attributes = r#"firmware="bios" root_clone="1""#;
+    let make = |command_line| Make { attributes, inner: &inner, command_line, formats: &["qcow2"] };
+    let init = "init=/usr/sbin/root-init";
+    let out = root.create("origin", make(init));
+    let ids = |out: &Path| -> (String, String) {
+        let told: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(of(out, "clones.json")).unwrap()).unwrap();
+        let pair = &told["clones"][0];
+        assert_eq!((&pair["origin"]["role"], &pair["clone"]["role"]), (&"root".into(), &"rootclone1".into()));
+        let levels = pair["ids"].as_array().unwrap();
+        let uuid = levels.iter().find(|level| level["level"] == "ext4").unwrap();
+        (uuid["origin"].as_str().unwrap().to_owned(), uuid["clone"].as_str().unwrap().to_owned())
+    };
+    let (origin, clone) = ids(&out);
+    assert_ne!(origin, clone);
+    boots(&of(&out, "qcow2"), BIOS, "200", &[&format!("DISKWRIGHT-ROOT {origin}"), CAME_UP]);
+    let out = root.create("clone", make(&format!("{init} root=UUID={clone}")));
+    assert_eq!(ids(&out), (origin, clone.clone()));
+    boots(&of(&out, "qcow2"), BIOS, "200", &[&format!("DISKWRIGHT-ROOT {clone}"), CAME_UP]);
+}
