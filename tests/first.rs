@@ -132,7 +132,7 @@ fn bad_input_gets_a_clear_error_and_leaves_nothing_behind() {
             },
             create,
             1,
-            &["grub2", "bootloader", "config.xml"],
+            &["a signed GRUB is asked for and not in the tree", "grub-efi-amd64-signed", "firmware=\"efi\""],
         ),
         (
             "firmware bios",
