@@ -179,7 +179,9 @@ fn an_mbr_gets_another_disk_id() {
     let report = place.json(&["reid", of, "-o", "copy.raw"]);
     assert_ranges(&disk, &place.path("copy.raw"), &report);
     let found = changes(&report);
-    assert_eq!((found.len(), found[0].0.as_str(), found[0].1.as_str()), (1, "disk", "mbr"));
+    assert_eq!((found.len(), found[0].0.as_str(), found[0].1.as_str()), (2, "disk", "mbr"));
+    // Linux names a partition of an MBR by the disk's id and its number.
+    assert_eq!((found[1].0.as_str(), found[1].3.clone()), ("partition", format!("{}-01", found[0].3)));
     place.run(&["check", "copy.raw"]).ends(0);
     if let Some(sfdisk) = oracle("an_mbr_gets_another_disk_id", "sfdisk") {
         let said = tool(&sfdisk, ["--disk-id".as_ref(), place.path("copy.raw").as_os_str()]);
