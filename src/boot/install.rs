@@ -13,7 +13,7 @@ use super::grub::{
     find_signed, find_theme, find_unsigned, grub_cfg, grubenv, has_bls, image_modules, place,
     platform_directory, vendor_of_image,
 };
-use super::{BootEntry, BootFiles, copy, file_at, find_kernels, follow};
+use super::{BootEntry, BootFiles, copy, file_at, find_kernels, follow, no_kernel};
 use crate::model::{Firmware, Naming, Table};
 use crate::plan::{GrubPlan, Part, Place, Plan, ROOT};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
@@ -59,6 +59,9 @@ impl Install<'_> {
         let boot = self.boot()?;
         let (settings, theme) = self.settings(&mut notes)?;
         let kernels = find_kernels(self.tree)?;
+        if kernels.is_empty() {
+            return Err(no_kernel());
+        }
         let found = boot_kernels(&kernels, &boot)?;
         let mut root = Vec::new();
         let in_directory = |path: &str| format!("{}/{path}", self.directory);
@@ -87,9 +90,11 @@ impl Install<'_> {
         let entries = entries.collect();
         let core = self.core(&boot)?;
         if core.is_none() && self.has_room_for_bios() {
-            notes.push(
-                "no files of GRUB for BIOS in the tree (i386-pc): the disk starts from UEFI alone".to_owned(),
-            );
+            let why = match self.sector_size() == SECTOR {
+                true => "no files of GRUB for BIOS in the tree (i386-pc)",
+                false => "GRUB for BIOS reads disks with sectors of 512 bytes alone",
+            };
+            notes.push(format!("{why}: the disk starts from UEFI alone"));
         }
         Ok(BootFiles { root, esp: self.esp(&boot)?, entries, core, notes })
     }
@@ -198,11 +203,22 @@ impl Install<'_> {
         !self.grub.firmware.is_efi() || self.plan.parts.iter().any(|part| part.role == "efi_csm")
     }
 
+    /// Bytes of a sector of the disk.
+    fn sector_size(&self) -> usize {
+        self.plan.disk.as_ref().map_or(SECTOR, |disk| disk.sector_size.bytes() as usize)
+    }
+
     fn core(&self, boot: &BootFs) -> Result<Option<BiosCore>, Refusal> {
         let optional = self.grub.firmware.is_efi();
-        if !self.has_room_for_bios() || (optional && platform_directory(self.tree, Target::I386Pc).is_none())
-        {
+        let sector = self.sector_size();
+        let possible = sector == SECTOR && platform_directory(self.tree, Target::I386Pc).is_some();
+        if !self.has_room_for_bios() || (optional && !possible) {
             return Ok(None);
+        }
+        if sector != SECTOR {
+            let reason = format!("sectors of {sector} bytes: GRUB for BIOS reads disks of {SECTOR} alone");
+            return Err(refused(RefusalKind::Unsupported, "target_blocksize", reason)
+                .hint("target_blocksize=\"512\", or firmware=\"efi\""));
         }
         let platform = self.platform(Target::I386Pc, boot)?;
         let core = core_img(&platform, &self.embedded(boot)?)?;

@@ -171,7 +171,7 @@ fn no_loader(arch: Arch) -> Refusal {
 fn no_kernel() -> Refusal {
     let paths = kernels::PATTERNS.join(", ");
     let reason = format!("a kernel is asked for and not in the tree; looked for: {paths}");
-    let hint = "install a kernel into the tree, or give bootloader name=\"custom\" or --no-boot";
+    let hint = "install a kernel into the tree (Debian: linux-image-amd64; Fedora: kernel; SUSE: kernel-default), or give bootloader name=\"custom\" or --no-boot";
     Refusal::new(RefusalKind::Missing, Spot::new("boot", ""), reason).hint(hint)
 }
 
