@@ -228,3 +228,125 @@ fn a_clone_of_the_root_boots() {
     assert_eq!(ids(&out), (origin, clone.clone()));
     boots(&of(&out, "qcow2"), BIOS, "200", &[&format!("DISKWRIGHT-ROOT {clone}"), CAME_UP]);
 }
+
+/// A tree with the loader's files of a release, and a kernel that no loader would start.
+fn loaders(test: &str, at: &Path) -> Option<PathBuf> {
+    let list = std::env::var_os("DISKWRIGHT_GRUB").unwrap_or_default();
+    let Some(release) = std::env::split_paths(&list).find(|path| path.is_dir()) else {
+        skip(
+            test,
+            "no files of GRUB (tests/run --install gets them; DISKWRIGHT_GRUB names their directories)",
+        );
+        return None;
+    };
+    let tree = at.join("tree");
+    write(tree.join("etc/os-release"), "ID=debian\nVERSION_ID=12\n");
+    write(tree.join("etc/default/motd"), "");
+    write(tree.join("boot/vmlinuz-6.1.0-9-test"), noise(8, 900_000));
+    write(tree.join("boot/initrd.img-6.1.0-9-test"), noise(9, 700_000));
+    std::fs::create_dir_all(tree.join("usr/lib/grub")).unwrap();
+    for directory in ["grub/i386-pc", "grub/x86_64-efi", "grub/x86_64-efi-signed", "shim"] {
+        let [from, to] = [&release, &tree].map(|root| root.join("usr/lib").join(directory));
+        tool("cp", ["-r".as_ref(), from.as_os_str(), to.as_os_str()]);
+    }
+    Some(release)
+}
+
+#[test]
+fn what_cannot_start_is_refused_before_anything_is_written() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let Some(_) = loaders("what_cannot_start_is_refused_before_anything_is_written", at) else { return };
+    let long = format!(r#"firmware="bios" kernelcmdline="{}""#, "x".repeat(2000));
+    let apart = r#"firmware="efi" bootpartition="true""#;
+    let packages = "Debian: grub-pc-bin; Fedora: grub2-pc-modules; SUSE: grub2-i386-pc";
+    // What is taken out of the tree, attributes, what is said.
+    let cases: [(&str, &str, &[&str]); 9] = [
+        ("boot/vmlinuz-6.1.0-9-test", r#"firmware="bios""#, &["/boot/vmlinuz-VERSION", "linux-image-amd64"]),
+        ("boot/vmlinuz-6.1.0-9-test", r#"firmware="uefi""#, &["/boot/vmlinuz-VERSION", "linux-image-amd64"]),
+        ("usr/lib/grub/i386-pc", r#"firmware="bios""#, &["looked for", "/usr/lib/grub/i386-pc", packages]),
+        (
+            "usr/lib/grub/i386-pc/kernel.img",
+            r#"firmware="bios""#,
+            &["/usr/lib/grub/i386-pc/kernel.img", "grub-pc-bin"],
+        ),
+        ("usr/lib/grub/x86_64-efi", apart, &["/usr/lib/grub/x86_64-efi", "grub-efi-amd64-bin"]),
+        (
+            "usr/lib/grub/x86_64-efi-signed",
+            r#"firmware="uefi""#,
+            &["a signed GRUB", "Debian: grub-efi-amd64-signed, shim-signed;", r#"firmware="efi""#],
+        ),
+        ("", r#"firmware="uefi" efipartsize="5""#, &["p.UEFI", "it has 5 MiB", r#"efipartsize=""#]),
+        (
+            "",
+            r#"firmware="bios" target_blocksize="4096""#,
+            &["4096", r#"target_blocksize="512""#, r#"firmware="efi""#],
+        ),
+        ("", &long, &["kernelcmdline", "2047"]),
+    ];
+    for (without, attributes, words) in cases {
+        description(&at.join("d"), &format!(r#"image="oem" filesystem="ext4" {attributes}"#), &loader());
+        let [there, away] = [at.join("tree").join(without), at.join("away")];
+        if !without.is_empty() {
+            std::fs::rename(&there, &away).unwrap();
+        }
+        let arguments = ["create", "d", "--root", "tree", "-o", "out", "--owner", "0:0"];
+        let said = run(command(arguments).current_dir(at)).ends(1);
+        for word in words {
+            assert!(said.stderr.contains(word), "{without} {attributes}: no {word:?} in\n{}", said.stderr);
+        }
+        assert_eq!(listing(&at.join("out")), [""; 0], "{without} {attributes}");
+        if !without.is_empty() {
+            std::fs::rename(&away, &there).unwrap();
+        }
+    }
+    // With everything there, the same is made.
+    description(&at.join("d"), r#"image="oem" filesystem="ext4" firmware="uefi""#, &loader());
+    run(command(["create", "d", "--root", "tree", "-o", "out", "--owner", "0:0"]).current_dir(at)).ends(0);
+}
+
+/// A disk for UEFI needs no GRUB for BIOS, which reads sectors of 512 bytes alone.
+#[test]
+fn a_disk_for_uefi_has_boot_code_only_where_it_works() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let Some(_) = loaders("a_disk_for_uefi_has_boot_code_only_where_it_works", at) else { return };
+    for (name, attributes, code) in [("512", "", true), ("4096", r#"target_blocksize="4096""#, false)] {
+        let attributes = format!(r#"image="oem" filesystem="ext4" firmware="efi" {attributes}"#);
+        description(&at.join("d"), &attributes, &loader());
+        run(command(["create", "d", "--root", "tree", "-o", name, "--owner", "0:0"]).current_dir(at)).ends(0);
+        let mut start = [0; 440];
+        let disk = std::fs::File::open(of(&at.join(name), "raw")).unwrap();
+        std::os::unix::fs::FileExt::read_exact_at(&disk, &mut start, 0).unwrap();
+        assert_eq!(start.iter().any(|byte| *byte != 0), code, "{name}");
+    }
+}
+
+#[test]
+fn nothing_but_the_input_decides_the_bytes() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let Some(_) = loaders("nothing_but_the_input_decides_the_bytes", at) else { return };
+    let program = env!("CARGO_BIN_EXE_diskwright");
+    for (name, attributes) in [
+        ("bios", r#"firmware="bios""#),
+        ("uefi", r#"firmware="uefi""#),
+        ("efi", r#"firmware="efi" bootpartition="true""#),
+    ] {
+        description(&at.join("d"), &format!(r#"image="oem" filesystem="ext4" {attributes}"#), &loader());
+        let made = [("1", "022", "UTC", "C"), ("7", "077", "Asia/Kathmandu", "tr_TR.UTF-8")].map(
+            |(threads, umask, zone, language)| {
+                let out = at.join(format!("{name}-{threads}"));
+                let script = format!(
+                    r#"umask {umask}; exec "$0" create d --root tree -o "$1" --owner 0:0 --threads {threads} --format raw --format qcow2"#
+                );
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &script, program]).arg(&out).current_dir(at);
+                shell.env("TZ", zone).env("LC_ALL", language).env_remove("SOURCE_DATE_EPOCH");
+                run(&mut shell).ends(0);
+                ["raw", "qcow2"].map(|format| std::fs::read(of(&out, format)).unwrap())
+            },
+        );
+        assert!(made[0] == made[1], "{name}");
+    }
+}
