@@ -46,7 +46,10 @@ fn changes(report: &Value) -> Vec<(String, String, String, String)> {
 
 /// The byte ranges of all changes.
 fn ranges(report: &Value) -> Vec<(usize, usize)> {
-    let of = |range: &Value| (range[0].as_u64().unwrap() as usize, range[1].as_u64().unwrap() as usize);
+    let of = |range: &Value| {
+        let number = |name: &str| range[name].as_u64().unwrap() as usize;
+        (number("start"), number("len"))
+    };
     let changes = report["changes"].as_array().unwrap().iter();
     changes.flat_map(|change| change["ranges"].as_array().unwrap().iter().map(of)).collect()
 }

@@ -7,6 +7,7 @@ use super::setting::Setting;
 use super::timing::Clock;
 use crate::emit::{self, Output};
 use crate::inspect::{self, Change, Changed, ImageFile, Inspected, Mention, Unchangeable};
+use crate::plan::Run;
 use diskwright_formats::fault::ReidError;
 use diskwright_formats::identity::Identity;
 use diskwright_formats::layout::Layout;
@@ -149,7 +150,7 @@ fn text(report: &Report) -> String {
 fn row(change: &Change) -> Vec<String> {
     const SHOWN: usize = 4;
     let Change { level, object, old, new, ranges } = change;
-    let shown = ranges.iter().take(SHOWN).map(|(start, len)| format!("{start}+{len}"));
+    let shown = ranges.iter().take(SHOWN).map(|Run { start, len }| format!("{start}+{len}"));
     let mut bytes = shown.collect::<Vec<_>>().join(" ");
     if ranges.len() > SHOWN {
         let _ = write!(bytes, " and {} more", ranges.len() - SHOWN);

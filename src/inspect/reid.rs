@@ -1,6 +1,7 @@
 //! New ids for an image: the table's, the file systems', or both.
 
 use super::{Fault, Inspected, Table, Volume};
+use crate::plan::Run;
 use diskwright_formats::fault::{DamageKind, Refusal, RefusalKind, ReidError, Spot};
 use diskwright_formats::identity::Identity;
 use diskwright_formats::layout::{ContentId, Layout, OneFile, Patch, ReadAt, Reader, Window};
@@ -22,8 +23,8 @@ pub struct Change {
     pub old: String,
     /// The id that it gets.
     pub new: String,
-    /// Bytes of the disk (not of its container) that change with it: start and length.
-    pub ranges: Vec<(u64, u64)>,
+    /// Bytes of the disk (not of its container) that change with it.
+    pub ranges: Vec<Run>,
 }
 
 /// What new ids change.
@@ -202,9 +203,9 @@ fn volume_ids(
     Ok(())
 }
 
-fn range(patch: &Patch) -> (u64, u64) {
+fn range(patch: &Patch) -> Run {
     let Range { start, end } = patch.range();
-    (start, end - start)
+    Run { start, len: end - start }
 }
 
 /// Where a volume lies on its disk.
