@@ -1,4 +1,6 @@
-//! Loader files and configuration: what goes onto the EFI system partition.
+//! Loader files and configuration: what goes into the tree, onto the EFI system partition and in front of the partitions.
+//!
+//! GRUB 2 is in [`grub`] as values, and joined to a plan by [`boot_files`] and [`placed`].
 //!
 //! systemd-boot (its manual pages systemd-boot(7) and loader.conf(5)) and the Boot Loader Specification (UAPI.1). The
 //! files are those that KIWI makes with `bootctl` (`bootloader/config/systemd_boot.py`), and two lines more in each

@@ -1,4 +1,4 @@
-//! Image to Plan; Plan and Tree to Fit. Pure.
+//! Image to Plan; Plan and Tree to Fit. Pure, but that a loader's own files are read out of the tree.
 //!
 //! A plan is intentions: order, numbers, names, ids, the command line, generated files, rules for sizes. It needs no tree.
 //! A fit is numbers: every start and length, and the trees that go into each file system. Only a fit can be laid.
