@@ -199,7 +199,8 @@ fn profile(part: &Part) -> Option<String> {
 }
 
 fn tail(text: &mut String, plan: &Plan) {
-    for part in &plan.parts {
+    // A clone has what its origin has.
+    for part in plan.parts.iter().filter(|part| part.clone_of.is_none()) {
         if let Some(profile) = profile(part) {
             let _ = writeln!(text, "profile of {}: {profile}", part.name());
         }
