@@ -350,3 +350,98 @@ fn nothing_but_the_input_decides_the_bytes() {
         assert!(made[0] == made[1], "{name}");
     }
 }
+
+/// A file system of the kernel's, mounted as long as this lives.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        run(Command::new("umount").arg(&self.0));
+    }
+}
+
+/// Mounts a file system with GRUB's images: `grub-bios-setup` wants them on a device that it can open.
+fn mounted(at: &Path, core: &[u8], boot: &Path) -> Option<Mounted> {
+    let [files, device, point] = ["files", "device", "mounted"].map(|name| at.join(name));
+    write(files.join("core.img"), core);
+    write(files.join("boot.img"), std::fs::read(boot).unwrap());
+    std::fs::create_dir_all(&point).unwrap();
+    let of = |path: &Path| path.to_str().unwrap().to_owned();
+    tool("mke2fs", ["-q", "-F", "-t", "ext4", "-d", &of(&files), &of(&device), "4096k"]);
+    let mount = run(Command::new("mount").args(["-o", "loop,ro", &of(&device), &of(&point)]));
+    if mount.code != Some(0) {
+        inapplicable("grub_bios_setup_finds_nothing_to_do", "no loop mounts here");
+    }
+    (mount.code == Some(0)).then_some(Mounted(point))
+}
+
+/// GRUB's core image as it lies on a disk: boot.img says where, and its first sector how long it is.
+fn core_on(disk: &[u8]) -> std::ops::Range<usize> {
+    let start = u64::from_le_bytes(disk[0x5C..0x64].try_into().unwrap()) as usize * 512;
+    let rest = u16::from_le_bytes(disk[start + 0x1FC..start + 0x1FE].try_into().unwrap());
+    start..start + (1 + usize::from(rest)) * 512
+}
+
+#[test]
+fn grub_bios_setup_finds_nothing_to_do() {
+    let test = "grub_bios_setup_finds_nothing_to_do";
+    if !root() {
+        return inapplicable(test, "it opens devices: only root may");
+    }
+    let Some(_) = oracle(test, "mke2fs") else { return };
+    for attributes in [r#"firmware="bios""#, r#"firmware="uefi""#] {
+        let at = tempfile::tempdir_in("/var/tmp").unwrap();
+        let at = at.path();
+        let Some(release) = loaders(test, at) else { return };
+        description(&at.join("d"), &format!(r#"image="oem" filesystem="ext4" {attributes}"#), &loader());
+        run(command(["create", "d", "--root", "tree", "-o", "out", "--owner", "0:0"]).current_dir(at))
+            .ends(0);
+        let image = of(&at.join("out"), "raw");
+        let made = std::fs::read(&image).unwrap();
+        let core = core_on(&made);
+        let boot = release.join("usr/lib/grub/i386-pc/boot.img");
+        let Some(point) = mounted(at, &made[core.clone()], &boot) else { return };
+        write(at.join("map"), format!("(hd0) {}\n", image.display()));
+        let setup = || {
+            let mut command = Command::new(release.join("bios-setup"));
+            command
+                .args(["--no-rs-codes", "--skip-fs-probe", "-d"])
+                .arg(&point.0)
+                .arg("-m")
+                .arg(at.join("map"));
+            let said = run(command.arg("(hd0)")).ends(0);
+            assert!(!said.stderr.contains("warning") && !said.stderr.contains("error"), "{}", said.stderr);
+        };
+        setup();
+        assert!(std::fs::read(&image).unwrap() == made, "{attributes}");
+        // It does write: what was taken away is put back.
+        let file = std::fs::OpenOptions::new().write(true).open(&image).unwrap();
+        for (start, len) in [(0, 440), (core.start as u64, 1024)] {
+            std::os::unix::fs::FileExt::write_all_at(&file, &vec![0; len], start).unwrap();
+        }
+        setup();
+        assert!(std::fs::read(&image).unwrap() == made, "{attributes}: put back");
+    }
+}
+
+/// The profile `Virtual` of KIWI's test description of Debian, its type element as it is, on this root.
+#[test]
+fn kiwis_description_of_debian_boots() {
+    let test = "kiwis_description_of_debian_boots";
+    let Some(corpus) = corpus(test) else { return };
+    let from = corpus.join("kiwi/build-tests/x86/debian/test-image-live-disk");
+    let text = std::fs::read_to_string(from.join("appliance.kiwi")).unwrap();
+    assert!(text.contains(
+        r#"<type image="oem" filesystem="ext4" kernelcmdline="console=ttyS0" firmware="uefi" format="qcow2">"#
+    ));
+    let Some(root) = prepared(test) else { return };
+    let at = root.at.path();
+    write(at.join("d/appliance.kiwi"), text);
+    let arguments = ["create", "d", "--profile", "Virtual", "--root", "root.tar", "-o", "out", "--no-sync"];
+    run(command(arguments).current_dir(at)).ends(0);
+    let image = of(&at.join("out"), "qcow2");
+    boots(&image, SECURE, "600", &["login:"]);
+    if all() {
+        boots(&image, BIOS, "600", &["login:"]);
+    }
+}
