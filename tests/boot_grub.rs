@@ -305,6 +305,42 @@ fn what_cannot_start_is_refused_before_anything_is_written() {
     run(command(["create", "d", "--root", "tree", "-o", "out", "--owner", "0:0"]).current_dir(at)).ends(0);
 }
 
+/// What is not in the tree and can be done without is said.
+#[test]
+fn what_a_disk_starts_without_is_said() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let Some(_) = loaders("what_a_disk_starts_without_is_said", at) else { return };
+    let cases = [
+        ("usr/lib/shim", r#"firmware="uefi""#, "note: no shim in the tree (Debian: shim-signed;"),
+        (
+            "usr/lib/grub/i386-pc",
+            r#"firmware="efi""#,
+            "note: no files of GRUB for BIOS in the tree (i386-pc): ",
+        ),
+        (
+            "",
+            r#"firmware="efi" target_blocksize="4096""#,
+            "note: GRUB for BIOS reads disks with sectors of 512 ",
+        ),
+    ];
+    for (without, attributes, note) in cases {
+        description(&at.join("d"), &format!(r#"image="oem" filesystem="ext4" {attributes}"#), &loader());
+        let [there, away] = [at.join("tree").join(without), at.join("away")];
+        if !without.is_empty() {
+            std::fs::rename(&there, &away).unwrap();
+        }
+        let arguments = ["create", "d", "--root", "tree", "-o", "out", "--owner", "0:0", "--force"];
+        let said = run(command(arguments).current_dir(at)).ends(0);
+        assert!(said.stderr.contains(note), "{note:?} is not in\n{}", said.stderr);
+        if !without.is_empty() {
+            std::fs::rename(&away, &there).unwrap();
+            let said = run(command(arguments).current_dir(at)).ends(0);
+            assert!(!said.stderr.contains(note), "{}", said.stderr);
+        }
+    }
+}
+
 /// A disk for UEFI needs no GRUB for BIOS, which reads sectors of 512 bytes alone.
 #[test]
 fn a_disk_for_uefi_has_boot_code_only_where_it_works() {

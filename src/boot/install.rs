@@ -25,6 +25,9 @@ const LONGEST: u64 = 64 << 20;
 /// The longest kernel command line that any machine takes (Linux: `COMMAND_LINE_SIZE`).
 const LONGEST_LINE: usize = 2047;
 
+/// Firmware starts what is signed with a key that it knows, and most knows Microsoft's alone.
+const NO_SHIM: &str = "no shim in the tree (Debian: shim-signed; Fedora: shim-x64; SUSE: shim): with Secure Boot, the signed GRUB starts only where the firmware has its signer's key";
+
 /// What a BIOS starts.
 #[derive(Clone, Debug)]
 pub struct BiosCore {
@@ -96,7 +99,8 @@ impl Install<'_> {
             };
             notes.push(format!("{why}: the disk starts from UEFI alone"));
         }
-        Ok(BootFiles { root, esp: self.esp(&boot)?, entries, core, notes })
+        let esp = self.esp(&boot, &mut notes)?;
+        Ok(BootFiles { root, esp, entries, core, notes })
     }
 
     /// The part that `/boot` is on.
@@ -235,13 +239,16 @@ impl Install<'_> {
         Ok(Embedded { prefix: boot.directory.clone(), config: start(boot).embedded()? })
     }
 
-    fn esp(&self, boot: &BootFs) -> Result<Vec<(String, Node)>, Refusal> {
+    fn esp(&self, boot: &BootFs, notes: &mut Vec<String>) -> Result<Vec<(String, Node)>, Refusal> {
         let arch = self.plan.arch;
         let stub = start(boot).stub()?.into_bytes();
         let config = |directory: &str| (format!("EFI/{directory}/grub.cfg"), self.text(stub.clone(), 0o644));
         match self.grub.firmware {
             Firmware::Uefi => {
                 let signed = find_signed(self.tree, arch)?;
+                if !signed.has_shim() {
+                    notes.push(NO_SHIM.to_owned());
+                }
                 let told = match signed.vendor() {
                     Some(vendor) => Some(vendor.to_owned()),
                     None => vendor_of_image(&self.read(signed.grub())?),

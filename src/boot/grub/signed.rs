@@ -78,6 +78,11 @@ pub fn find_signed(tree: &Tree, arch: Arch) -> Result<Signed, Refusal> {
 }
 
 impl Signed {
+    /// Whether there is a shim, which firmware with Microsoft's keys alone starts.
+    pub fn has_shim(&self) -> bool {
+        self.shim.is_some()
+    }
+
     /// GRUB's image, for [`vendor_of_image`].
     pub fn grub(&self) -> NodeId {
         self.grub.node
