@@ -3,13 +3,13 @@
 use super::args;
 use super::create::{Wanted, described, undescribed};
 use super::fail::Failure;
-use super::say::{Voice, ink, size, table};
+use super::say::{Voice, size, table};
 use super::setting::Setting;
 use super::tree::{origin, read, system_of};
 use crate::build::{self, identity};
 use crate::model::{Loader, System, Table};
 use crate::plan::{DiskPlan, Fit, Part, Place, Plan, Slot, plan as plan_of};
-use crate::report::{LayoutReport, Stretch, picture};
+use crate::report::{Ink, LayoutReport, Stretch, picture};
 use crate::root::Task;
 use crate::survey::{Survey, images};
 use diskwright_formats::identity::Identity;
@@ -54,7 +54,7 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
     let image = &wanted.image;
     let identity = identity(image, setting.seed.as_deref().map(str::as_bytes), setting.epoch_or_default());
     match survey {
-        Some(survey) => fitted(&wanted, &identity, survey, voice),
+        Some(survey) => fitted(&wanted, &identity, survey, setting.ink, voice),
         None => {
             let plan = plan_of(image, &identity)?;
             voice.result(&LayoutReport::of_plan(&plan), &rules_text(&plan))
@@ -62,7 +62,13 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
     }
 }
 
-fn fitted(wanted: &Wanted, identity: &Identity, survey: Survey, voice: Voice) -> Result<(), Failure> {
+fn fitted(
+    wanted: &Wanted,
+    identity: &Identity,
+    survey: Survey,
+    ink: Ink,
+    voice: Voice,
+) -> Result<(), Failure> {
     let Survey { tree, mut contents, .. } = survey;
     let images = images(&wanted.image, &mut contents)?;
     let fit = build::numbers(&wanted.image, identity, tree, &contents, &images);
@@ -72,11 +78,11 @@ fn fitted(wanted: &Wanted, identity: &Identity, survey: Survey, voice: Voice) ->
         let hint = refusal.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
         voice.note(&format!("planned, and create will refuse it: {refusal}{hint}"));
     }
-    voice.result(&LayoutReport::of_fit(&fit), &format!("{}{}", drawn(&fit), layout_text(&fit)))
+    voice.result(&LayoutReport::of_fit(&fit), &format!("{}{}", drawn(&fit, ink), layout_text(&fit)))
 }
 
 /// The disk as a picture; nothing for a bare file system.
-fn drawn(fit: &Fit) -> String {
+fn drawn(fit: &Fit, ink: Ink) -> String {
     if fit.plan.disk.is_none() {
         return String::new();
     }
@@ -87,7 +93,7 @@ fn drawn(fit: &Fit) -> String {
         Stretch { key: nr, name, start: place.start, len: place.len, note: format!("{kind}, {fs}{clone}") }
     };
     let stretches: Vec<Stretch> = fit.places.iter().map(stretch).collect();
-    format!("{}\n", picture(fit.len, &stretches, COLUMNS, ink(), size))
+    format!("{}\n", picture(fit.len, &stretches, COLUMNS, ink, size))
 }
 
 fn rules_text(plan: &Plan) -> String {

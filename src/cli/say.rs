@@ -8,7 +8,6 @@ use super::fail::{Code, Failure};
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::LoadError;
 use crate::emit::Progress;
-use crate::report::Ink;
 use crate::resolve::ResolveError;
 use crate::root::Unprepared;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -153,16 +152,6 @@ impl Voice {
     pub(super) fn refused(&self, diagnostics: &Diagnostics) -> Failure {
         let text = if self.json { diagnostics.to_string() } else { diagnostics.render(self.colour) };
         Failure::new(Code::Refused, text)
-    }
-}
-
-/// Which characters the user's terminal has, by the locale.
-pub(super) fn ink() -> Ink {
-    let named = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(std::env::var_os);
-    let first = named.map(|value| value.to_string_lossy().to_lowercase()).find(|value| !value.is_empty());
-    match first.is_some_and(|value| value.contains("utf-8") || value.contains("utf8")) {
-        true => Ink::Lines,
-        false => Ink::Ascii,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::args::{Common, Timings};
 use super::fail::{Code, Failure};
+use crate::report::Ink;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ pub(super) struct Setting {
     pub(super) path: OsString,
     /// The user's own directory.
     pub(super) home: Option<PathBuf>,
+    /// Which characters the user's terminal has, by the locale.
+    pub(super) ink: Ink,
     temporary: PathBuf,
 }
 
@@ -53,6 +56,11 @@ impl Setting {
             .map(PathBuf::from)
             .or(home.as_ref().map(|home| home.join(".cache")));
         let temporary = env::temp_dir();
+        // locale(7): the first that is set counts.
+        let locale =
+            ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(env::var_os).find(|one| !one.is_empty());
+        let locale = locale.map(|one| one.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let ink = if locale.contains("utf-8") || locale.contains("utf8") { Ink::Lines } else { Ink::Ascii };
         let cache_dir = match &common.cache_dir {
             Some(directory) => directory.clone(),
             None => cache.unwrap_or_else(|| temporary.clone()).join("diskwright"),
@@ -66,6 +74,7 @@ impl Setting {
             timings: common.timings,
             path: env::var_os("PATH").unwrap_or_default(),
             home: home.filter(|home| !home.as_os_str().is_empty()),
+            ink,
             temporary,
         })
     }
