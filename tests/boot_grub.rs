@@ -32,6 +32,31 @@ echo "DISKWRIGHT-ROOT $uuid" >/dev/ttyS0
 exec /usr/sbin/marker-init
 "#;
 
+/// Installs a newer kernel, a copy, and has the package of the old one configured again, which makes its initrd and, by the
+/// distribution's own `update-grub`, the menu; at the next start, says what GRUB has loaded.
+const UPDATE_INIT: &str = r#"#!/bin/sh
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+mountpoint -q /proc || mount -t proc proc /proc
+mountpoint -q /sys || mount -t sysfs sysfs /sys
+mountpoint -q /dev || mount -t devtmpfs devtmpfs /dev
+echo 1 >/proc/sys/kernel/printk
+if [ -e /updated ]; then
+  echo "DISKWRIGHT-LOADED $(tr ' ' '\n' </proc/cmdline | grep ^BOOT_IMAGE=)" >/dev/ttyS0
+  exec /usr/sbin/marker-init
+fi
+exec </dev/null >/dev/ttyS0 2>&1
+mount -o remount,rw /
+kernel=$(uname -r)
+cp /boot/vmlinuz-$kernel /boot/vmlinuz-$kernel.1
+cp /boot/initrd.img-$kernel /boot/initrd.img-$kernel.1
+DEBIAN_FRONTEND=noninteractive dpkg-reconfigure linux-image-$kernel && grep -q 'BEGIN /etc/grub.d/10_linux' /boot/grub/grub.cfg && touch /updated
+sync
+mount -o remount,ro / && [ -e /updated ] && echo "DISKWRIGHT-UPDATED $kernel"
+echo o >/proc/sysrq-trigger
+while :; do sleep 1; done
+"#;
+
 /// Says which units failed once everything was started, a while after the login.
 const VERDICT_UNIT: &str = r#"[Unit]
 Description=Verdict on the start
@@ -74,6 +99,7 @@ fn prepared(test: &str) -> Option<Root> {
     let more = at.path().join("more");
     write(more.join("usr/sbin/marker-init"), std::fs::read(source("tests/fixtures/marker-init")).unwrap());
     write(more.join("usr/sbin/root-init"), ROOT_INIT);
+    write(more.join("usr/sbin/update-init"), UPDATE_INIT);
     let units = "etc/systemd/system";
     write(more.join(units).join("verdict.service"), VERDICT_UNIT);
     std::fs::create_dir_all(more.join(units).join("multi-user.target.wants")).unwrap();
@@ -81,7 +107,7 @@ fn prepared(test: &str) -> Option<Root> {
     std::os::unix::fs::symlink("../verdict.service", more.join(&wanted)).unwrap();
     let mut append = Command::new("tar");
     append.args(["--append", "--owner=0", "--group=0", "--mode=0755", "--mtime=@0", "-C"]).arg(&more);
-    append.arg("-f").arg(&root).args(["usr/sbin/marker-init", "usr/sbin/root-init"]);
+    append.arg("-f").arg(&root).args(["usr/sbin/marker-init", "usr/sbin/root-init", "usr/sbin/update-init"]);
     run(append.arg(format!("{units}/verdict.service")).arg(&wanted)).ends(0);
     std::fs::set_permissions(at.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
     program_at(&at.path().join("diskwright"));
@@ -199,6 +225,26 @@ fn systemd_comes_up_to_the_login_and_no_unit_fails() {
         Make { attributes: r#"firmware="uefi""#, inner: &inner, command_line: "", formats: &["qcow2"] };
     let out = root.create("systemd", make);
     boots(&of(&out, "qcow2"), UEFI, "600", &["login:", "DISKWRIGHT-UNITS running failed=[] root=rw"]);
+}
+
+#[test]
+fn a_new_kernel_and_the_distributions_own_menu_boot() {
+    let test = "a_new_kernel_and_the_distributions_own_menu_boot";
+    if !all() {
+        return inapplicable(test, "slow: runs with --all");
+    }
+    let Some(root) = prepared(test) else { return };
+    let inner = loader();
+    let command_line = "init=/usr/sbin/update-init";
+    let make = Make { attributes: r#"firmware="bios""#, inner: &inner, command_line, formats: &["qcow2"] };
+    let image = of(&root.create("updated", make), "qcow2");
+    let mut update = Command::new("timeout");
+    update.args(["600", env!("CARGO_BIN_EXE_diskwright"), "run", "--write", "--net", "none"]).args(BIOS);
+    let said = run(update.arg(&image).stdin(std::process::Stdio::null())).ends(0).stdout;
+    let kernel = said.split_once("DISKWRIGHT-UPDATED ").unwrap_or_else(|| panic!("{said}")).1;
+    let kernel = kernel.split_whitespace().next().unwrap();
+    let loaded = format!("/vmlinuz-{kernel}.1");
+    boots(&image, BIOS, "300", &["DISKWRIGHT-LOADED BOOT_IMAGE=", &loaded, CAME_UP]);
 }
 
 /// Its UUID on the command line starts the root from the clone; without that, it is the origin.
