@@ -52,7 +52,10 @@ cp /boot/vmlinuz-$kernel /boot/vmlinuz-$kernel.1
 cp /boot/initrd.img-$kernel /boot/initrd.img-$kernel.1
 DEBIAN_FRONTEND=noninteractive dpkg-reconfigure linux-image-$kernel && grep -q 'BEGIN /etc/grub.d/10_linux' /boot/grub/grub.cfg && touch /updated
 sync
-mount -o remount,ro / && [ -e /updated ] && echo "DISKWRIGHT-UPDATED $kernel"
+# What dpkg started may still hold a file open, and the last line needs its time on the wire.
+mount -o remount,ro / || { sleep 2; mount -o remount,ro /; }
+if [ -e /updated ]; then echo "DISKWRIGHT-UPDATED $kernel"; fi
+sleep 1
 echo o >/proc/sysrq-trigger
 while :; do sleep 1; done
 "#;
