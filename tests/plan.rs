@@ -103,6 +103,23 @@ fn partitions_have_kiwis_order_and_names() {
 }
 
 #[test]
+fn what_kiwi_means_and_does_not_do_is_said() {
+    let why = |attributes: &str, children: &str, role: &str| {
+        let xml = describe("", &format!("{CUSTOM}{children}"));
+        let plan = plan_of(&image_of(&xml.replace(r#"firmware="uefi""#, attributes), &x86()));
+        plan.parts.into_iter().find(|part| part.role == role).expect("there").why
+    };
+    let esp = "given: 20 MiB; KIWI gives it the type 83, which firmware may pass over";
+    assert_eq!(why(r#"firmware="uefi" efiparttable="msdos""#, "", "efi"), esp);
+    assert_eq!(why(r#"firmware="uefi""#, "", "efi"), "given: 20 MiB");
+    assert!(why(r#"firmware="bios""#, "", "root").ends_with("; KIWI's tools lose its active flag"));
+    assert!(!why(r#"firmware="bios" bootpartition="true""#, "", "root").contains("KIWI"));
+    let var = r#"<partitions><partition name="vv" size="50" partition_name="var"/></partitions>"#;
+    let typed = why(r#"firmware="uefi" apply_dps_codes="true""#, var, "vv");
+    assert_eq!(typed, "given: 50 MiB; KIWI sets its discoverable type and takes it back");
+}
+
+#[test]
 fn types_are_discoverable_by_the_partitions_name() {
     let partitions = r#"<partitions>
         <partition name="v" size="50" partition_name="var"/><partition name="u" size="50" partition_name="usr"/>

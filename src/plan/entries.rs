@@ -223,7 +223,23 @@ fn why(disk: &Disk, partition: &Partition, origin: Option<&str>) -> String {
     match (origin, special) {
         (Some(origin), _) => format!("as long as its origin, {origin}"),
         (None, Some(why)) => why.to_owned(),
-        (None, None) => why_long(disk, partition),
+        (None, None) => format!("{}{}", why_long(disk, partition), differs(disk, partition)),
+    }
+}
+
+/// What KIWI means and does not do.
+fn differs(disk: &Disk, partition: &Partition) -> &'static str {
+    let plain_mbr = matches!(disk.table, Table::Mbr { converted: false, .. }) && disk.kiwi_sizes.is_none();
+    let first = disk.partitions.first().is_some_and(|one| one.role == partition.role && one.clones == 0);
+    let fixed = [ROOT, "boot", "readonly"].contains(&partition.role.as_str());
+    if plain_mbr && partition.kind == PartitionKind::Esp {
+        "; KIWI gives it the type 83, which firmware may pass over"
+    } else if plain_mbr && first && disk.active.as_ref() == Some(&partition.role) {
+        "; KIWI's tools lose its active flag"
+    } else if partition.type_guid.is_some() && !fixed && matches!(disk.table, Table::Gpt { .. }) {
+        "; KIWI sets its discoverable type and takes it back"
+    } else {
+        ""
     }
 }
 

@@ -82,7 +82,7 @@ pub(super) fn disk_target(
         Setting { disk, choice, firmware, table: table(disk, firmware, choice.arch), filesystem, volumes };
     let (size, root) = sizes(disk, choice);
     let mut partitions = setting.partitions(root)?;
-    images(&mut partitions, choice, if choice.no_boot { Loader::Custom } else { loader })?;
+    images(&mut partitions, choice, loader)?;
     let command_line = choice.command_line.clone().unwrap_or_else(|| disk.command_line.clone());
     let sizes = choice.kiwi_sizes.then(|| kiwi_sizes(disk, filesystem));
     Ok(Some(Target::Disk(Box::new(Disk {
