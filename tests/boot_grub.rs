@@ -514,7 +514,7 @@ fn grub_bios_setup_finds_nothing_to_do() {
 fn kiwis_description_of_debian_boots() {
     let test = "kiwis_description_of_debian_boots";
     let Some(corpus) = corpus(test) else { return };
-    let from = corpus.join("kiwi/build-tests/x86/debian/test-image-live-disk");
+    let from = corpus.join("build-tests/x86/debian/test-image-live-disk");
     let text = std::fs::read_to_string(from.join("appliance.kiwi")).unwrap();
     assert!(text.contains(
         r#"<type image="oem" filesystem="ext4" kernelcmdline="console=ttyS0" firmware="uefi" format="qcow2">"#
