@@ -3,6 +3,7 @@
 pub mod checks;
 mod defaults;
 mod disk;
+mod idle;
 mod select;
 mod volumes;
 

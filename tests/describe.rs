@@ -423,6 +423,61 @@ fn every_code_is_explained() {
     }
 }
 
+/// What nothing of a disk takes up, beside a disk that does.
+#[test]
+fn what_has_no_effect_on_a_disk_is_said() {
+    const BIOS: &str = r#"image="oem" firmware="bios" filesystem="ext4""#;
+    let boot = r#"bootpartition="true""#;
+    let cases = [
+        (GOOD, r#"bootpartsize="90""#, GOOD, boot),
+        (GOOD, r#"bootfilesystem="ext3""#, GOOD, boot),
+        (GOOD, r#"boot_clone="1""#, GOOD, boot),
+        (GOOD, r#"bootpart_id="9""#, GOOD, boot),
+        (BIOS, r#"efipartsize="90""#, GOOD, ""),
+        (BIOS, r#"efimountoptions="ro""#, GOOD, ""),
+        (BIOS, r#"efipart_id="3""#, GOOD, ""),
+        (BIOS, r#"efiparttable="gpt""#, GOOD, ""),
+        (BIOS, r#"eficsm="false""#, GOOD, ""),
+        (BIOS, r#"eficsmpart_id="3""#, GOOD, ""),
+        (BIOS, r#"gpt_hybrid_mbr="true""#, GOOD, ""),
+        (BIOS, r#"force_mbr="true""#, GOOD, ""),
+        (GOOD, r#"dosparttable_extended_layout="true""#, BIOS, ""),
+        (BIOS, r#"apply_dps_codes="true""#, GOOD, ""),
+        (GOOD, r#"spare_part_fs="ext4""#, GOOD, r#"spare_part="20""#),
+        (GOOD, r#"spare_part_mountpoint="/a""#, GOOD, r#"spare_part="20" spare_part_fs="ext4""#),
+    ];
+    let choice = Choice::new(Arch::X86_64);
+    for (kind, attribute, other, more) in cases {
+        let name = attribute.split('=').next().unwrap_or("");
+        let found = problems(&with_type(&format!("{kind} {attribute}"), LOADER), &choice);
+        assert!(found.contains(&format!("warning: {name} has no effect: ")), "{attribute}: {found}");
+        let fine = problems(&with_type(&format!("{other} {more} {attribute}"), LOADER), &choice);
+        assert_eq!(fine, "", "{other} {more} {attribute}");
+    }
+    let off =
+        problems(&with_type(&format!(r#"{BIOS} gpt_hybrid_mbr="false" boot_clone="0""#), LOADER), &choice);
+    assert_eq!(off, "", "what is off is no wish");
+    let unmounted = problems(
+        &with_type(&format!(r#"{GOOD} spare_part="20" spare_part_mountpoint="/a""#), LOADER),
+        &choice,
+    );
+    assert!(unmounted.contains("spare_part_fs names one"), "{unmounted}");
+    let swap = |more: &str| {
+        let oem = format!(
+            "<oemconfig><oem-resize>false</oem-resize>{more}<oem-swapsize>9</oem-swapsize></oemconfig>"
+        );
+        problems(&with_type(GOOD, &format!("<bootloader name=\"custom\"/>{oem}")), &choice)
+    };
+    assert!(swap("").contains("oemconfig/oem-swapsize has no effect: there is no swap"), "{}", swap(""));
+    assert_eq!(swap("<oem-swap>true</oem-swap>"), "");
+    let theme = |loader: &str| {
+        let xml = with_type(GOOD, &LOADER.replace("custom", loader));
+        problems(&xml.replace("</version>", "</version><bootloader-theme>t</bootloader-theme>"), &choice)
+    };
+    assert!(theme("custom").contains("bootloader-theme has no effect"), "{}", theme("custom"));
+    assert_eq!(theme("grub2"), "");
+}
+
 #[test]
 fn carets_stand_below_the_attribute() {
     let xml = with_type(r#"image="oem" firmware="bios" luks="x" filesytem="ext4""#, LOADER);

@@ -120,6 +120,18 @@ fn what_kiwi_means_and_does_not_do_is_said() {
 }
 
 #[test]
+fn grub_names_no_initrd_where_there_is_to_be_none() {
+    let initrd = |attributes: &str, children: &str| {
+        let plan = plan_of(&image_of(&describe(attributes, children), &x86()));
+        plan.boot.and_then(|boot| boot.grub).expect("GRUB").initrd
+    };
+    for children in ["", r#"<bootloader name="grub2"/>"#] {
+        assert!(initrd("", children) && initrd(r#"initrd_system="dracut""#, children), "{children}");
+        assert!(!initrd(r#"initrd_system="none""#, children), "{children}");
+    }
+}
+
+#[test]
 fn types_are_discoverable_by_the_partitions_name() {
     let partitions = r#"<partitions>
         <partition name="v" size="50" partition_name="var"/><partition name="u" size="50" partition_name="usr"/>

@@ -61,7 +61,10 @@ impl Install<'_> {
         let mut notes = Vec::new();
         let boot = self.boot()?;
         let (settings, theme) = self.settings(&mut notes)?;
-        let kernels = find_kernels(self.tree)?;
+        let mut kernels = find_kernels(self.tree)?;
+        if !self.grub.initrd {
+            kernels.iter_mut().for_each(|kernel| kernel.initrd = None);
+        }
         if kernels.is_empty() {
             return Err(no_kernel());
         }

@@ -270,6 +270,8 @@ pub struct Menu {
     pub video_mode: Option<String>,
     /// `bls`
     pub bls: Option<bool>,
+    /// `initrd_system` is not `none`.
+    pub initrd: bool,
 }
 
 /// `overlayroot` and its attributes.

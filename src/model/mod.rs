@@ -224,6 +224,8 @@ pub struct Grub {
     pub theme: Option<String>,
     /// `bls`: entries of the Boot Loader Specification, where the tree's own GRUB makes such.
     pub bls: bool,
+    /// Whether entries name the initrd that lies beside the kernel.
+    pub initrd: bool,
     /// `displayname` of the image.
     pub display_name: Option<String>,
     /// How the kernel finds its root.

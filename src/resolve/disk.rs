@@ -7,13 +7,14 @@
 //!
 //! Clones lie in front of their origin. What cannot be written yet is planned all the same.
 
+use super::idle::idle_parts;
 use super::{Choice, ResolveError, Selection, formats, one_line, wrong_choice};
 use crate::describe::kiwi::{label_options, mkfs_options};
 use crate::describe::{Diagnostic, Lack, Span};
 use crate::model::{
     Arch, Bytes, Contents, Disk, DiskSize, DiskType, Firmware, Grub, ImageSource, KiwiSize, KiwiSizes, Layer,
-    Loader, MIB, Mkfs, Naming, Partition, PartitionKind, Rule, Size, SizeElement, SystemVolume, Table,
-    Target, Type, VolumeManager, Volumes, mib,
+    Loader, MIB, Mkfs, Naming, Partition, PartitionKind, Preferences, Rule, Said, Size, SizeElement,
+    SystemVolume, Table, Target, Type, VolumeManager, Volumes, mib,
 };
 use crate::plan::{ESP, ROOT, guids};
 use diskwright_fstools::registry::find;
@@ -85,7 +86,7 @@ pub(super) fn disk_target(
     images(&mut partitions, choice, loader)?;
     let command_line = choice.command_line.clone().unwrap_or_else(|| disk.command_line.clone());
     let sizes = choice.kiwi_sizes.then(|| kiwi_sizes(disk, filesystem));
-    Ok(Some(Target::Disk(Box::new(Disk {
+    let made = Disk {
         table: setting.table,
         sector_size: disk.sector_size,
         first: Bytes(disk.start_sector.saturating_mul(disk.sector_size.bytes().into())),
@@ -102,7 +103,13 @@ pub(super) fn disk_target(
         formats: formats(choice, disk.format.clone())?,
         kiwi_files: true,
         kiwi_sizes: sizes,
-    }))))
+    };
+    problems.extend(idle_parts(kind, &made));
+    if let Some(theme) = themes(selection).next_back().filter(|_| made.grub.is_none()) {
+        problems
+            .push(theme.span.warning("no-effect", "bootloader-theme has no effect: only GRUB has themes"));
+    }
+    Ok(Some(Target::Disk(Box::new(made))))
 }
 
 fn is_x86(arch: Arch) -> bool {
@@ -206,17 +213,18 @@ fn grub(selection: &Selection<'_>, disk: &DiskType, firmware: Option<Firmware>, 
         output,
         serial_line: menu.serial_line.clone(),
         video_mode: menu.video_mode.clone().unwrap_or_else(|| GRUB_VIDEO.to_owned()),
-        theme: theme(selection),
+        theme: themes(selection).next_back().map(|theme| theme.value.clone()),
         bls: menu.bls.unwrap_or(true),
+        initrd: menu.initrd,
         display_name: selection.model.displayname.clone(),
         naming: disk.naming,
     })
 }
 
-/// The last theme that is said.
-fn theme(selection: &Selection<'_>) -> Option<String> {
-    let mut themes = selection.preferences.iter().filter_map(|one| one.said.bootloader_theme.as_ref());
-    themes.next_back().map(|theme| theme.value.clone())
+/// Themes, of which the last one counts.
+fn themes<'a>(selection: &Selection<'a>) -> impl DoubleEndedIterator<Item = &'a Said<String>> {
+    let preferences: Vec<&'a Preferences> = selection.preferences.clone();
+    preferences.into_iter().filter_map(|one| one.said.bootloader_theme.as_ref())
 }
 
 /// Where the loader is named; else the type.

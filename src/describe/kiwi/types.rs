@@ -315,9 +315,13 @@ fn format(reader: &mut Reader, said: &elements::Type) -> Option<Format> {
     Some(Format { name: disk.name().to_owned(), options })
 }
 
+/// Whether there is to be an initrd. KIWI would make it with dracut; here the tree brings it.
+fn has_initrd(said: &elements::Type) -> bool {
+    value(&said.initrd_system) != Some(InitrdSystem::None)
+}
+
 fn loader(said: &elements::Type) -> Option<Loader> {
-    // KIWI would make the initrd with dracut; here the tree brings it.
-    let initrd = value(&said.initrd_system) != Some(InitrdSystem::None);
+    let initrd = has_initrd(said);
     let loader = said.bootloader.as_ref()?;
     Some(match value(&loader.name) {
         Some(BootloaderName::SystemdBoot) => {
@@ -333,7 +337,8 @@ fn loader(said: &elements::Type) -> Option<Loader> {
 
 /// What only GRUB has; with another loader it has no effect, which is worth a warning.
 fn menu(reader: &mut Reader, said: &elements::Type) -> Menu {
-    let Some(loader) = &said.bootloader else { return Menu::default() };
+    let initrd = has_initrd(said);
+    let Some(loader) = &said.bootloader else { return Menu { initrd, ..Menu::default() } };
     let is_grub = matches!(value(&loader.name), Some(BootloaderName::Grub2 | BootloaderName::Grub2S390xEmu));
     for entry in loader.entries("").iter().filter(|_| !is_grub) {
         if let Some(name) = entry.path.strip_prefix('@').filter(|name| GRUB_ONLY.contains(name)) {
@@ -349,6 +354,7 @@ fn menu(reader: &mut Reader, said: &elements::Type) -> Menu {
         serial_line: reader.line("serial_line", &loader.serial_line).map(str::to_owned),
         video_mode: reader.line("video_mode", &loader.video_mode).map(str::to_owned),
         bls: value(&loader.bls),
+        initrd,
     }
 }
 
