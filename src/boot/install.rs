@@ -8,13 +8,12 @@
 //! ```
 
 use super::grub::{
-    BootFs, CoreImage, Embedded, Find, Piece, Platform, Room, RootName, SECTOR, Settings, Start, Target,
-    TimeoutStyle, bls_entries, boot_directory, boot_files, boot_kernels, core_img, default_grub, efi_image,
-    find_signed, find_theme, find_unsigned, grub_cfg, grubenv, has_bls, image_modules, place,
-    platform_directory, vendor_of_image,
+    BootFs, CoreImage, Embedded, Find, Piece, Platform, Room, SECTOR, Settings, Start, Target, bls_entries,
+    boot_directory, boot_files, boot_kernels, core_img, default_grub, efi_image, find_signed, find_theme,
+    find_unsigned, grub_cfg, grubenv, has_bls, image_modules, place, platform_directory, vendor_of_image,
 };
 use super::{BootEntry, BootFiles, copy, file_at, find_kernels, follow, no_kernel};
-use crate::model::{Firmware, Naming, Table};
+use crate::model::{Firmware, Table};
 use crate::plan::{GrubPlan, Part, Place, Plan, ROOT};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::layout::{ContentError, Contents};
@@ -168,7 +167,7 @@ impl Install<'_> {
             title: self.plan.boot.as_ref().map(|boot| boot.title.clone()).unwrap_or_default(),
             display_name: self.grub.display_name.clone(),
             timeout: self.grub.timeout,
-            timeout_style: self.grub.timeout_style.map(style),
+            timeout_style: self.grub.timeout_style,
             input: input.clone(),
             output,
             serial_line: self.grub.serial_line.clone(),
@@ -176,11 +175,7 @@ impl Install<'_> {
             theme,
             bls: self.grub.bls && self.targets().into_iter().any(|target| has_bls(self.tree, target)),
             command_line,
-            root: match self.grub.naming {
-                Naming::Uuid => RootName::Uuid,
-                Naming::Label => RootName::Label,
-                Naming::PartUuid => RootName::PartUuid,
-            },
+            root: self.grub.naming,
             crypto_disk: false,
             snapper: false,
         };
@@ -330,13 +325,4 @@ fn start(boot: &BootFs) -> Start {
 
 fn refused(kind: RefusalKind, object: &str, reason: impl Into<String>) -> Refusal {
     Refusal::new(kind, Spot::new("boot", object), reason)
-}
-
-/// As GRUB knows it.
-fn style(style: crate::model::TimeoutStyle) -> TimeoutStyle {
-    match style {
-        crate::model::TimeoutStyle::Countdown => TimeoutStyle::Countdown,
-        crate::model::TimeoutStyle::Hidden => TimeoutStyle::Hidden,
-        crate::model::TimeoutStyle::Menu => TimeoutStyle::Menu,
-    }
 }

@@ -5,10 +5,11 @@
 //! normal and for recovery.
 
 use super::early::search;
-use super::settings::{FAILSAFE, Settings, Theme, TimeoutStyle};
+use super::settings::{FAILSAFE, Settings, Theme};
 use super::words::{arguments, path, word};
 use super::{Find, refused};
 use crate::boot::Kernel;
+use crate::model::TimeoutStyle;
 use diskwright_formats::fault::{Refusal, RefusalKind};
 
 /// Bytes of an environment block (`include/grub/lib/envblk.h`).

@@ -51,9 +51,7 @@ pub use menu::{BootFs, BootKernel, bls_entries, boot_kernels, grub_cfg, grubenv}
 pub use place::{BOOT_CODE, Piece, Room, place};
 pub use platform::{Platform, Target, platform_directory};
 pub use section::Embedded;
-pub use settings::{
-    FAILSAFE, Firmware, RootName, Settings, Theme, TimeoutStyle, default_grub, sysconfig_bootloader,
-};
+pub use settings::{FAILSAFE, Settings, Theme, default_grub};
 pub use signed::{EspFile, Signed, find_signed, find_unsigned, vendor_of_image};
 
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};

@@ -1,46 +1,14 @@
-//! What a description says about GRUB, and the two files that keep it for the distribution's own tools:
-//! `/etc/default/grub`, which `grub-mkconfig` reads, and SUSE's `/etc/sysconfig/bootloader`.
+//! What a description says about GRUB, and the file that keeps it for the distribution's own tools:
+//! `/etc/default/grub`, which `grub-mkconfig` reads.
 //!
-//! Keys and values are KIWI's (`bootloader/config/grub2.py`, `_setup_default_grub`, `_setup_sysconfig_bootloader`).
+//! Keys and values are KIWI's (`bootloader/config/grub2.py`, `_setup_default_grub`).
 
 use super::refused;
+use crate::model::{Naming, TimeoutStyle};
 use diskwright_formats::fault::{Refusal, RefusalKind};
 
 /// What KIWI adds to the command line of failsafe entries.
 pub const FAILSAFE: &str = "ide=nodma apm=off noresume edd=off nomodeset 3";
-
-/// How a menu waits (GRUB manual, `timeout_style`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeoutStyle {
-    /// The menu is shown.
-    Menu,
-    /// Nothing is shown; ESC shows the menu.
-    Hidden,
-    /// The same, with the seconds that are left.
-    Countdown,
-}
-
-impl TimeoutStyle {
-    /// GRUB's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            TimeoutStyle::Menu => "menu",
-            TimeoutStyle::Hidden => "hidden",
-            TimeoutStyle::Countdown => "countdown",
-        }
-    }
-}
-
-/// By what the kernel finds its root (KIWI's `devicepersistency`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RootName {
-    /// `by-uuid`.
-    Uuid,
-    /// `by-label`.
-    Label,
-    /// `by-partuuid`.
-    PartUuid,
-}
 
 /// A theme that is in the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +47,7 @@ pub struct Settings {
     /// The whole kernel command line, `root=` in it.
     pub command_line: String,
     /// `devicepersistency`.
-    pub root: RootName,
+    pub root: Naming,
     /// Whether GRUB opens LUKS containers.
     pub crypto_disk: bool,
     /// `btrfs_root_is_snapper_snapshot`.
@@ -124,15 +92,15 @@ pub fn default_grub(existing: &str, settings: &Settings, directory: &str) -> Res
         keys.push(("GRUB_SERIAL_COMMAND", quoted(line)?));
     }
     match settings.root {
-        RootName::Uuid => {}
-        RootName::Label => {
+        Naming::Uuid => {}
+        Naming::Label => {
             if let Some(root) = root.filter(|root| root.contains("LABEL")) {
                 keys.push(("GRUB_CMDLINE_LINUX", quoted(root)?));
                 keys.push(("SUSE_REMOVE_LINUX_ROOT_PARAM", truth()));
             }
             keys.extend([("GRUB_ENABLE_LINUX_LABEL", truth()), ("GRUB_DISABLE_LINUX_UUID", truth())]);
         }
-        RootName::PartUuid => {
+        Naming::PartUuid => {
             keys.push(("GRUB_DISABLE_LINUX_UUID", truth()));
             keys.push(("GRUB_DISABLE_LINUX_PARTUUID", "false".to_owned()));
         }
@@ -156,49 +124,6 @@ pub fn default_grub(existing: &str, settings: &Settings, directory: &str) -> Res
     let is_set = existing.lines().any(|line| key(line) == Some("GRUB_DEFAULT"));
     if !is_set {
         keys.push(("GRUB_DEFAULT", "saved".to_owned()));
-    }
-    Ok(assigned(existing, keys))
-}
-
-/// How firmware starts the loader, for `/etc/sysconfig/bootloader`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Firmware {
-    /// `bios` and what is like it.
-    Bios,
-    /// `efi`.
-    Efi,
-    /// `uefi`: with Secure Boot.
-    Uefi,
-}
-
-/// `/etc/sysconfig/bootloader` of SUSE, which KIWI 10 writes and KIWI 11 no longer. `trusted`: the description has the
-/// `configoption` named `--set-trusted-boot`.
-pub fn sysconfig_bootloader(
-    existing: &str,
-    settings: &Settings,
-    firmware: Firmware,
-    trusted: bool,
-) -> Result<String, Refusal> {
-    let is_efi = firmware != Firmware::Bios;
-    let loader = match (settings.bls, is_efi) {
-        (true, _) => "grub2-bls",
-        (false, true) => "grub2-efi",
-        (false, false) => "grub2",
-    };
-    let failsafe = format!("{} {FAILSAFE}", settings.command_line);
-    let mut keys = vec![
-        ("LOADER_TYPE", loader.to_owned()),
-        ("LOADER_LOCATION", if is_efi { "none" } else { "mbr" }.to_owned()),
-        ("DEFAULT_APPEND", quoted(&settings.command_line)?),
-        ("FAILSAFE_APPEND", quoted(failsafe.trim())?),
-    ];
-    match firmware {
-        Firmware::Bios => {}
-        Firmware::Efi => keys.push(("SECURE_BOOT", "no".to_owned())),
-        Firmware::Uefi => keys.push(("SECURE_BOOT", "yes".to_owned())),
-    }
-    if trusted {
-        keys.push(("TRUSTED_BOOT", "yes".to_owned()));
     }
     Ok(assigned(existing, keys))
 }
