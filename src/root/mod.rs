@@ -5,6 +5,12 @@
 //! named like the profile (KIWI NG, `system/setup.py: import_overlay_files`). Beyond KIWI, a record `NAME.tree` beside
 //! such a directory gives owners, modes and times, so that they do not depend on how it was copied here.
 
+pub mod deb;
+pub mod fetch;
+pub mod repository;
+pub mod sandbox;
+pub mod setup;
+
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::Description;
 use crate::model::Target;

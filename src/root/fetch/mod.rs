@@ -1,0 +1,1 @@
+//! Files from elsewhere: fetched in parallel, kept by their digest.

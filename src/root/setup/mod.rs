@@ -1,0 +1,1 @@
+//! What is done to a tree behind its packages: overlays, files, users, locale, scripts.
