@@ -108,3 +108,70 @@ pub fn unshare_user() -> io::Result<()> {
     // `CLONE_NEWUSER` alone touches no descriptor and no memory.
     Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER) }?)
 }
+
+/// Moves this process into namespaces of its own: mounts, processes (its children alone), host name, IPC and, if it is not to
+/// reach the network, network (unshare(2)).
+///
+/// # Errors
+/// What the kernel says: forbidden (`EPERM`), too many (`ENOSPC`).
+pub fn unshare_all(network: bool) -> io::Result<()> {
+    let flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWUTS | UnshareFlags::NEWIPC;
+    let flags = if network { flags } else { flags | UnshareFlags::NEWNET };
+    // SAFETY: as in `unshare_user`: none of these flags touches descriptors or memory.
+    Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
+}
+
+/// Doubles this process (fork(2)): `None` in the child.
+///
+/// # Errors
+/// The process has more than one thread, what the child could not survive (`EINVAL`); what the kernel says: no more processes
+/// (`EAGAIN`), no memory.
+pub fn fork() -> io::Result<Option<rustix::process::Pid>> {
+    let threads = fs_err::read_link("/proc/self").and_then(|_| threads());
+    // Without /proc nobody can tell; those who fork there have started none.
+    if threads.is_ok_and(|threads| threads != 1) {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: a process with one thread holds no lock of another, so that its child may allocate and do all else.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        pid => Ok(rustix::process::Pid::from_raw(pid)),
+    }
+}
+
+fn threads() -> io::Result<u64> {
+    let status = fs_err::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Threads:"));
+    Ok(line.and_then(|line| line.trim().parse().ok()).unwrap_or(1))
+}
+
+/// Ends the process without running anything of its runtime (_exit(2)): the way out of a forked child.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: takes a number, does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Sends `SIGKILL` to every process that this one may signal, in its process namespace (kill(2) with -1). Only for the first
+/// process of a namespace of its own.
+pub fn kill_all_others() {
+    if rustix::process::getpid() == rustix::process::Pid::INIT {
+        // SAFETY: takes numbers. The test above keeps it within the namespace that this process is the first of.
+        unsafe { libc::kill(-1, libc::SIGKILL) };
+    }
+}
+
+/// Brings the loopback interface of a network namespace up (netdevice(7), `SIOCSIFFLAGS`).
+///
+/// # Errors
+/// What the kernel says.
+pub fn loopback_up() -> io::Result<()> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
+    // SAFETY: all-zero bytes are a value of this plain structure.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    request.ifr_name[0] = b'l' as libc::c_char;
+    request.ifr_name[1] = b'o' as libc::c_char;
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // SAFETY: the call reads one `struct ifreq`, which lives until it returns; the descriptor is open.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

@@ -85,6 +85,8 @@ pub(super) enum Command {
     Check(Check),
     /// Give a copy of an image ids of its own: table, partitions, file systems
     Reid(Reid),
+    /// Run a program in a prepared tree, as its root, in the sandbox that it was made in
+    Enter(super::sandbox::Enter),
     /// Run an image in QEMU, with its serial line in this terminal
     Run(super::run::Run),
     /// Boot an image without a screen, and say whether it came up: wait for texts on its serial line
@@ -106,9 +108,9 @@ pub(super) enum Command {
         /// The directory
         directory: PathBuf,
     },
-    /// Make a user namespace and leave (a probe of `doctor`)
-    #[command(name = crate::lab::PROBE, hide = true)]
-    Probe,
+    /// Make a sandbox and work in it, as standard input says
+    #[command(name = crate::root::sandbox::ENTRANCE, hide = true)]
+    Entrance,
     /// Become a program that dies with its parent
     #[command(name = crate::lab::BOUND, hide = true)]
     Bound {

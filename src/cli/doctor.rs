@@ -2,6 +2,7 @@
 
 use super::fail::Failure;
 use super::run::{firmware_directories, install};
+use super::sandbox::Sandboxed;
 use super::say::{Voice, size, table};
 use super::setting::Setting;
 use crate::lab;
@@ -11,6 +12,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use serde::Serialize;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 
 #[derive(Serialize)]
 struct Findings {
@@ -50,17 +52,12 @@ pub(super) fn doctor(setting: &Setting, voice: Voice) -> Result<(), Failure> {
             "",
         ),
         finding("threads", setting.threads.to_string(), "reading and writing", ""),
-        finding(
-            "cache directory",
-            setting.cache_dir.display().to_string(),
-            "downloaded packages (not yet)",
-            "",
-        ),
+        finding("cache directory", setting.cache_dir.display().to_string(), "packages, prepared trees", ""),
         space(&work_dir),
         reflinks(&work_dir),
         paths(),
-        namespaces(),
     ];
+    findings.extend(sandbox(setting));
     findings.extend(PROGRAMS.iter().map(|&(program, purpose, package)| {
         match lab::find_program(program, &setting.path) {
             Some(path) => finding(program, path.display().to_string(), purpose, ""),
@@ -156,11 +153,24 @@ fn firmware(what: &'static str, used_for: &'static str, secure: bool, setting: &
     }
 }
 
-fn namespaces() -> Finding {
-    let found = lab::user_namespace();
-    let mend = match found {
-        true => "",
-        false => "an administrator can allow unprivileged user namespaces; images are made without",
+fn sandbox(setting: &Setting) -> Vec<Finding> {
+    let what = "sandbox";
+    let used_for = "installing packages and running scripts: prepare, build, enter";
+    let found = match super::sandbox::tried(&Sandboxed::default(), setting, Arc::default()) {
+        Ok(found) => found,
+        Err(error) => return vec![finding(what, format!("no: {}", error.message), used_for, "")],
     };
-    finding("user namespaces", yes(found), "installing packages (not yet)", mend)
+    let tried = found
+        .tried
+        .iter()
+        .map(|one| finding("sandbox, tried", format!("{}: {}", one.mode, one.reason), used_for, &one.mend));
+    let works = match &found.sandbox {
+        None => finding(what, "no".to_owned(), used_for, "see above; disk images are made without"),
+        Some(sandbox) if sandbox.proc => finding(what, sandbox.mode.name().to_owned(), used_for, ""),
+        Some(sandbox) => {
+            let mend = "initrds cannot be made without /proc: run as an ordinary user, or let the container mount it";
+            finding(what, format!("{}, without /proc", sandbox.mode), used_for, mend)
+        }
+    };
+    tried.chain([works]).collect()
 }

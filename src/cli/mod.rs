@@ -14,6 +14,7 @@ mod mkfs;
 mod plan;
 mod reid;
 mod run;
+mod sandbox;
 mod say;
 mod setting;
 mod timing;
@@ -73,11 +74,11 @@ fn ended(json: bool, work: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<(), Failure> {
     let voice = Voice::new(&cli.common);
-    if let Command::Probe = cli.command {
-        // Before any thread is started: the kernel asks for it.
-        return match crate::lab::enter_user_namespace() {
-            true => Ok(()),
-            false => Err(Failure::new(Code::Environment, "")),
+    // Before any thread is started: the kernel asks for it.
+    if let Command::Entrance = cli.command {
+        return match crate::root::sandbox::enter() {
+            0 => Ok(()),
+            _ => Err(Failure::new(Code::Environment, "")),
         };
     }
     if let Command::Bound { command } = &cli.command {
@@ -99,12 +100,13 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Tree(args) => tree::tree(&args, &setting, voice),
         Command::Inspect(args) => inspect::inspect(&args, voice),
         Command::Check(args) => check::check(&args, voice),
+        Command::Enter(args) => sandbox::enter(args, &setting, voice),
         Command::Reid(args) => reid::reid(args, &setting, voice),
         Command::Doctor => doctor::doctor(&setting, voice),
         Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Completions { shell } => completions(shell),
         Command::Man { directory } => man(&directory),
-        Command::Probe | Command::Bound { .. } => Ok(()),
+        Command::Entrance | Command::Bound { .. } => Ok(()),
     }
 }
 

@@ -27,22 +27,7 @@ pub use serial::{Event, LONGEST, Reject, SIGNS, Watch, Watcher};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-/// The name under which the program calls itself for [`user_namespace`]; see [`enter_user_namespace`].
-pub const PROBE: &str = "probe-user-namespace";
-
-/// Whether an unprivileged user namespace can be made: a throw-away child makes one.
-#[allow(clippy::disallowed_methods)] // this is the room that runs programs
-pub fn user_namespace() -> bool {
-    let child = Command::new("/proc/self/exe").arg(PROBE).stdin(Stdio::null()).stdout(Stdio::null()).status();
-    child.is_ok_and(|status| status.success())
-}
-
-/// The child's half of [`user_namespace`]: to be called while the process has one thread.
-pub fn enter_user_namespace() -> bool {
-    crate::sys::unshare_user().is_ok()
-}
+use std::process::Command;
 
 /// Where a program lies on a search path (in the form of `PATH`) or in the administrator's directories.
 pub fn find_program(name: &str, search: &std::ffi::OsStr) -> Option<PathBuf> {

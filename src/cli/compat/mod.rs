@@ -40,7 +40,7 @@ pub(super) fn spoken(arguments: &[OsString]) -> Option<&[OsString]> {
     let kiwi = KIWI_NAMES.contains(&name);
     let service = kiwi || service().is_some_and(|word| table::SERVICES.iter().any(|(name, _)| word == *name));
     // The probe is a call of ourselves.
-    let probe = words.first().is_some_and(|word| word == crate::lab::PROBE);
+    let probe = words.first().is_some_and(|word| word == crate::root::sandbox::ENTRANCE);
     (service && !probe).then_some(words)
 }
 

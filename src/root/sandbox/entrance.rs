@@ -1,0 +1,122 @@
+//! The child's half of a sandbox: from a new process to the steward.
+
+use super::mode::Mode;
+use super::steward::serve;
+use super::{Bind, Operation, OperationError};
+use crate::sys;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::process::{Gid, Signal, Uid, WaitOptions, set_parent_process_death_signal, waitpid};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::PathBuf;
+
+/// The name under which the program calls itself for the entrance; standard input is a socket.
+pub const ENTRANCE: &str = "sandbox-entrance";
+
+/// What is asked of a sandbox.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Request {
+    pub(super) mode: Mode,
+    pub(super) tree: PathBuf,
+    pub(super) binds: Vec<Bind>,
+    pub(super) inputs: Vec<(String, PathBuf)>,
+    pub(super) network: bool,
+    pub(super) proc: bool,
+    /// Nothing is mounted.
+    pub(super) bare: bool,
+    pub(super) bwrap: Option<PathBuf>,
+    pub(super) resolv_conf: Option<PathBuf>,
+    /// The process whose standard input programs with a terminal read.
+    pub(super) terminal: Option<u32>,
+    pub(super) operations: Vec<Operation>,
+}
+
+/// What a sandbox says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Message {
+    /// The entrance has a user namespace and waits for its ids.
+    Unshared,
+    /// An operation begins.
+    Begin(usize),
+    /// It has ended, with its result.
+    End(usize, Vec<u8>),
+    /// It failed, and with it all of it.
+    Failed(usize, OperationError),
+    /// All is done.
+    Finished,
+    /// The sandbox could not be made.
+    Impossible(String),
+}
+
+pub(super) fn tell(peer: &OwnedFd, message: &Message) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    File::from(peer.try_clone()?).write_all(&line)
+}
+
+/// Enters: to be called while the process has one thread. Returns the exit code.
+pub fn enter() -> i32 {
+    let Ok(peer) = io::stdin().as_fd().try_clone_to_owned() else { return 70 };
+    let done = try_enter(&peer);
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = tell(&peer, &Message::Impossible(error.to_string()));
+            1
+        }
+    }
+}
+
+fn step<T, E: Into<io::Error>>(what: &str, done: Result<T, E>) -> io::Result<T> {
+    done.map_err(|error| {
+        let error = error.into();
+        io::Error::new(error.kind(), format!("{what}: {error}"))
+    })
+}
+
+fn try_enter(peer: &OwnedFd) -> io::Result<i32> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let mut lines = BufReader::new(File::from(peer.try_clone()?));
+    let mut line = String::new();
+    lines.read_line(&mut line)?;
+    let request: Request = serde_json::from_str(&line)?;
+    // From another user namespace it could not be opened.
+    let terminal =
+        request.terminal.map(|parent| fs_err::File::open(format!("/proc/{parent}/fd/0"))).transpose()?;
+    let terminal = terminal.map(|file| OwnedFd::from(file.into_parts().0));
+    if matches!(request.mode, Mode::Namespaces | Mode::Bubblewrap) {
+        step("a user namespace", sys::unshare_user())?;
+        tell(peer, &Message::Unshared)?;
+        line.clear();
+        // The caller maps ids, or goes away.
+        if lines.read_line(&mut line)? == 0 {
+            return Ok(1);
+        }
+        step("no supplementary groups", rustix::thread::set_thread_groups(&[]))?;
+        step("group 0", rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT))?;
+        step("user 0", rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT))?;
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+    }
+    if request.mode != Mode::Chroot {
+        let private = step("namespaces", sys::unshare_all(request.network));
+        private?;
+        if !request.network {
+            step("loopback interface", sys::loopback_up())?;
+        }
+        step("host name", rustix::system::sethostname(b"localhost"))?;
+    }
+    match sys::fork()? {
+        None => {
+            let served = peer.try_clone().and_then(|peer| serve(&request, peer, terminal));
+            if let Err(error) = &served {
+                let _ = tell(peer, &Message::Impossible(error.to_string()));
+            }
+            sys::exit_now(i32::from(served.is_err()));
+        }
+        Some(steward) => {
+            let status = waitpid(Some(steward), WaitOptions::empty())?;
+            Ok(status.and_then(|(_, status)| status.exit_status()).unwrap_or(1))
+        }
+    }
+}
