@@ -1,1 +1,203 @@
 //! Files from elsewhere: fetched in parallel, kept by their digest.
+//!
+//! ```text
+//! Wanted: location, size, SHA-256 -fetch->  Stored: files/sha256/ab/abcd...     once, whatever wants it
+//! location alone                  -latest-> Stored, asked anew each time        If-None-Match, If-Modified-Since
+//!
+//! CACHE/files/sha256/ab/abcd...   whole files, named by what is in them; they appear complete and checked
+//!       latest/ab/abcd...         what a location gave last: digest, size, ETag, Last-Modified (name: SHA-256 of the location)
+//!       partial/abcd...           what is being fetched; also the lock of the entry (flock), so none is left by who was killed
+//! ```
+//!
+//! - Every directory and file of a cache may be deleted at any time (`rm -r`); who is using it then gets an error, or
+//!   fetches again.
+//! - Several processes that want the same file fetch it once: the others wait for the lock, within [`Timeouts::lock`].
+//! - What a killed process left of a file is resumed (`Range`), and fetched from its start if the digest is then wrong.
+//! - Nothing is forced to the disk. A file that a crash cut short has the wrong size, which is looked at on every use.
+//! - HTTP/1.1 by `ureq`, TLS by `rustls`; redirects, retries, limits and credentials are ours: a redirect never leads from
+//!   https to http, and takes credentials to no other host. FTP is refused.
+//! - Environment variables are read in the CLI, which hands over their values ([`Proxies::new`], [`Trust`]).
+
+mod cache;
+mod decompress;
+mod digest;
+mod error;
+mod location;
+mod progress;
+mod proxy;
+
+pub use cache::{Cache, Stored};
+pub use decompress::{Coding, decompressed};
+pub use digest::Digest;
+pub use error::{FetchError, FetchErrorKind};
+pub use location::{Credentials, Location, Url};
+pub use progress::{Progress, Silent, State};
+pub use proxy::Proxies;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A file whose contents are known by their digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Where it is.
+    pub location: Location,
+    /// Who we are there.
+    pub credentials: Option<Credentials>,
+    /// How long it is.
+    pub size: Size,
+    /// What it is.
+    pub digest: Digest,
+}
+
+/// How long a file is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// So long.
+    Exactly(u64),
+    /// Nobody knows; what is longer than this is refused.
+    AtMost(u64),
+}
+
+impl Size {
+    /// The most bytes that it may have.
+    pub fn limit(self) -> u64 {
+        match self {
+            Size::Exactly(size) | Size::AtMost(size) => size,
+        }
+    }
+
+    /// Whether a file of `len` bytes may be it.
+    pub fn fits(self, len: u64) -> bool {
+        match self {
+            Size::Exactly(size) => len == size,
+            Size::AtMost(size) => len <= size,
+        }
+    }
+}
+
+/// How files are fetched.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether no connection may be made: what is not in the cache (nor in a local file) is an error.
+    pub offline: bool,
+    /// The proxies of the host.
+    pub proxies: Proxies,
+    /// Whom to trust for https.
+    pub trust: Trust,
+    /// Connections at once; at least 1.
+    pub threads: usize,
+    /// What we call ourselves.
+    pub user_agent: String,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// How often a file is tried again after a fault that may pass.
+    pub retries: u32,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            offline: false,
+            proxies: Proxies::default(),
+            trust: Trust::default(),
+            threads: 6,
+            user_agent: concat!("diskwright/", env!("CARGO_PKG_VERSION")).to_owned(),
+            timeouts: Timeouts::default(),
+            retries: 3,
+        }
+    }
+}
+
+/// How long to wait before giving up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a name to be looked up, and again for a connection.
+    pub connect: Duration,
+    /// For the next byte; also for 64 KiB at a time, so that a trickle is no way to hang.
+    pub read: Duration,
+    /// For another process that is fetching the same file.
+    pub lock: Duration,
+    /// Before the first retry; doubled before each further one.
+    pub retry: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            connect: Duration::from_secs(15),
+            read: Duration::from_secs(30),
+            lock: Duration::from_secs(1800),
+            retry: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Certificate authorities of https.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// A file of PEM certificates in place of the host's (`SSL_CERT_FILE`).
+    pub instead: Option<PathBuf>,
+    /// Files of PEM certificates that count, too.
+    pub also: Vec<PathBuf>,
+}
+
+/// A file whose contents nobody knows before: asked for anew each time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Where it is.
+    pub location: Location,
+    /// Who we are there.
+    pub credentials: Option<Credentials>,
+    /// The most bytes that it may have.
+    pub limit: u64,
+}
+
+/// Fetches files into a cache. Connections are kept for the next call.
+#[derive(Debug)]
+pub struct Fetcher {
+    cache: Cache,
+    options: Options,
+}
+
+impl Fetcher {
+    /// A fetcher that has made no connection yet.
+    pub fn new(cache: Cache, options: Options) -> Fetcher {
+        Fetcher { cache, options }
+    }
+
+    /// Where the files are kept.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// How files are fetched.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Fetches what the cache does not have, in parallel, and gives all files in the order of `wanted`. Each is checked
+    /// (size, SHA-256) before it appears in the cache. Local files are copied into the cache, too.
+    ///
+    /// # Errors
+    /// Of the first file in the list that failed; what was complete by then is kept.
+    pub fn fetch(&self, wanted: &[Wanted], progress: &dyn Progress) -> Result<Vec<Stored>, FetchError> {
+        let _ = progress;
+        let found = |file: &Wanted| {
+            let missing = || FetchError::new(FetchErrorKind::Offline, &file.location, "not in the cache");
+            self.cache.find(&file.digest, file.size)?.ok_or_else(missing)
+        };
+        wanted.iter().map(found).collect()
+    }
+
+    /// Asks for the latest contents of files, in parallel: conditionally, where the cache has what a server gave last.
+    /// Offline, what was given last is the answer. Each file has a result of its own, in the order of `asked`.
+    pub fn latest(&self, asked: &[Asked], progress: &dyn Progress) -> Vec<Result<Stored, FetchError>> {
+        let _ = progress;
+        let found = |file: &Asked| {
+            let missing = || FetchError::new(FetchErrorKind::Offline, &file.location, "not in the cache");
+            self.cache.last(&file.location)?.map(|(_, stored)| stored).ok_or_else(missing)
+        };
+        asked.iter().map(found).collect()
+    }
+}
