@@ -2,7 +2,7 @@
 
 use super::Size;
 use super::digest::Digest;
-use super::error::{FetchError, FetchErrorKind};
+use super::error::{FetchError, FetchErrorKind, ROOM};
 use super::location::Location;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use fs_err::{File, OpenOptions};
@@ -115,6 +115,18 @@ impl Cache {
         remove(&path)?;
         let reason = format!("the cached file is damaged and was deleted: its SHA-256 is {found}");
         Err(FetchError::new(FetchErrorKind::Mismatch, path.display(), reason))
+    }
+
+    /// Whether the file system has room for so many bytes more.
+    pub(super) fn room_for(&self, bytes: u64) -> Result<(), FetchError> {
+        // Not every file system says how much it has.
+        let Ok(system) = rustix::fs::statvfs(&self.directory) else { return Ok(()) };
+        let free = system.f_bavail.saturating_mul(system.f_frsize);
+        if bytes <= free || system.f_blocks == 0 {
+            return Ok(());
+        }
+        let reason = format!("{bytes} bytes are to be fetched, {free} are free");
+        Err(FetchError::new(FetchErrorKind::Disk, self.directory.display(), reason).hint(ROOM))
     }
 
     /// Takes hold of an entry: no other process has it until the [`Partial`] is dropped. `wait` is called about ten times a

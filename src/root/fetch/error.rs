@@ -48,6 +48,9 @@ pub enum FetchErrorKind {
     Cancelled,
 }
 
+/// What to do when a disk is full.
+pub(super) const ROOM: &str = "free some space, or choose another cache directory";
+
 impl FetchErrorKind {
     /// Whether it is the host, or the network around it, that lacks something; else what was asked for is wrong.
     pub fn is_environment(self) -> bool {
@@ -83,7 +86,7 @@ impl FetchError {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         let full = matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge);
         let found = FetchError::new(FetchErrorKind::Disk, what, error.to_string());
-        if full { found.hint("free some space, or choose another cache directory") } else { found }
+        if full { found.hint(ROOM) } else { found }
     }
 }
 

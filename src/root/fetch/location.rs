@@ -401,7 +401,7 @@ mod tests {
             "ftp://user:secret@h/x",
             "gopher://user:secret@h/x",
             "http://user:secret@h:x/",
-            "http://us/er:secret@h/",
+            "http://user:se/secret@h/",
             "http://user:secret@/",
         ];
         for text in wrong {

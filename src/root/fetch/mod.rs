@@ -19,12 +19,17 @@
 //! - Environment variables are read in the CLI, which hands over their values ([`Proxies::new`], [`Trust`]).
 
 mod cache;
+mod client;
 mod decompress;
 mod digest;
+mod download;
 mod error;
+mod forward;
 mod location;
 mod progress;
 mod proxy;
+mod trust;
+mod work;
 
 pub use cache::{Cache, Stored};
 pub use decompress::{Coding, decompressed};
@@ -34,7 +39,11 @@ pub use location::{Credentials, Location, Url};
 pub use progress::{Progress, Silent, State};
 pub use proxy::Proxies;
 
+use client::Client;
+use download::{Source, offline};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A file whose contents are known by their digest.
@@ -156,48 +165,92 @@ pub struct Asked {
 /// Fetches files into a cache. Connections are kept for the next call.
 #[derive(Debug)]
 pub struct Fetcher {
-    cache: Cache,
-    options: Options,
+    source: Arc<Source>,
 }
 
 impl Fetcher {
     /// A fetcher that has made no connection yet.
     pub fn new(cache: Cache, options: Options) -> Fetcher {
-        Fetcher { cache, options }
+        Fetcher { source: Arc::new(Source { cache, client: Client::new(options) }) }
     }
 
     /// Where the files are kept.
     pub fn cache(&self) -> &Cache {
-        &self.cache
+        &self.source.cache
     }
 
     /// How files are fetched.
     pub fn options(&self) -> &Options {
-        &self.options
+        self.source.client.options()
     }
 
     /// Fetches what the cache does not have, in parallel, and gives all files in the order of `wanted`. Each is checked
     /// (size, SHA-256) before it appears in the cache. Local files are copied into the cache, too.
     ///
     /// # Errors
-    /// Of the first file in the list that failed; what was complete by then is kept.
+    /// Offline, that of the first file in the list that is missing. Else of one that failed, which ends the others; what was
+    /// complete by then is kept, and of what was not, as much as can be resumed.
     pub fn fetch(&self, wanted: &[Wanted], progress: &dyn Progress) -> Result<Vec<Stored>, FetchError> {
-        let _ = progress;
-        let found = |file: &Wanted| {
-            let missing = || FetchError::new(FetchErrorKind::Offline, &file.location, "not in the cache");
-            self.cache.find(&file.digest, file.size)?.ok_or_else(missing)
+        let mut missing: BTreeMap<Digest, &Wanted> = BTreeMap::new();
+        let mut list = Vec::new();
+        for file in wanted {
+            if self.cache().find(&file.digest, file.size)?.is_some() {
+                continue;
+            }
+            if self.options().offline && matches!(file.location, Location::Url(_)) {
+                return Err(offline(&file.location));
+            }
+            if missing.insert(file.digest, file).is_none() {
+                list.push(file.clone());
+            }
+        }
+        let sizes = list.iter().map(|file| match file.size {
+            Size::Exactly(size) => size,
+            Size::AtMost(_) => 0,
+        });
+        let bytes = sizes.fold(0, u64::saturating_add);
+        self.cache().room_for(bytes)?;
+        let jobs = self.jobs(list, |file| &file.location, bytes, true);
+        let source = self.source.clone();
+        let results = work::all(
+            jobs,
+            progress,
+            move |file: &Wanted, line| source.wanted(file, line),
+            || self.source.client.shut_down(),
+        );
+        let mut errors: Vec<FetchError> = results.into_iter().filter_map(Result::err).collect();
+        // Those that ended the others count before those that were ended.
+        errors.sort_by_key(|error| error.kind == FetchErrorKind::Cancelled);
+        if let Some(error) = errors.into_iter().next() {
+            return Err(error);
+        }
+        let stored = |file: &Wanted| {
+            let gone = || {
+                let reason = "it was taken out of the cache at once";
+                FetchError::new(FetchErrorKind::Disk, &file.location, reason)
+            };
+            self.cache().find(&file.digest, file.size)?.ok_or_else(gone)
         };
-        wanted.iter().map(found).collect()
+        wanted.iter().map(stored).collect()
     }
 
     /// Asks for the latest contents of files, in parallel: conditionally, where the cache has what a server gave last.
     /// Offline, what was given last is the answer. Each file has a result of its own, in the order of `asked`.
     pub fn latest(&self, asked: &[Asked], progress: &dyn Progress) -> Vec<Result<Stored, FetchError>> {
-        let _ = progress;
-        let found = |file: &Asked| {
-            let missing = || FetchError::new(FetchErrorKind::Offline, &file.location, "not in the cache");
-            self.cache.last(&file.location)?.map(|(_, stored)| stored).ok_or_else(missing)
-        };
-        asked.iter().map(found).collect()
+        let jobs = self.jobs(asked.to_vec(), |file| &file.location, 0, false);
+        let source = self.source.clone();
+        let one = move |file: &Asked, line: &work::Line<'_>| source.latest(file, line);
+        work::all(jobs, progress, one, || self.source.client.shut_down())
+    }
+
+    fn jobs<J>(
+        &self,
+        list: Vec<J>,
+        location: impl Fn(&J) -> &Location,
+        bytes: u64,
+        together: bool,
+    ) -> work::Jobs<J> {
+        let names = list.iter().map(|job| location(job).name()).collect();
+        work::Jobs { list, names, bytes, threads: self.options().threads, together }
     }
 }
