@@ -18,7 +18,7 @@ mod image;
 mod overlay;
 pub(crate) mod stamp;
 mod system;
-mod tar;
+pub(crate) mod tar;
 
 pub use contents::Surveyed;
 pub use directory::List;

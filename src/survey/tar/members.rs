@@ -8,24 +8,54 @@ use super::{EXTENDED_MAX, LONG_MAX, SEGMENTS_MAX, SurveyError, read_error, refus
 use diskwright_formats::bytes::align_up;
 use diskwright_fstools::tree::{Time, Xattrs};
 
-/// A member.
-pub(super) struct Member {
-    /// Position of its first header.
-    pub(super) offset: u64,
-    pub(super) path: Vec<u8>,
-    /// Target of a hard link or symlink.
-    pub(super) link: Vec<u8>,
-    pub(super) kind: MemberKind,
-    pub(super) mode: u16,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) mtime: Time,
-    pub(super) xattrs: Xattrs,
-    /// It has ACLs as text.
-    pub(super) has_text_acl: bool,
+/// Where an archive comes from. What is read of it is read in order, and nothing twice: a stream can be one.
+pub(crate) trait Source {
+    /// Its name for messages.
+    fn shown(&self) -> &str;
+    /// Its length in bytes; of a stream, whose end shows when it is reached, the largest number.
+    fn len(&self) -> u64;
+    /// How many bytes may be read at once where a header is looked for; what follows the header is then read again.
+    fn ahead(&self) -> u64;
+    /// Reads the bytes at a position.
+    fn read(&self, at: u64, buffer: &mut [u8]) -> Result<(), SurveyError>;
 }
 
-pub(super) enum MemberKind {
+impl Source for Archive {
+    fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn ahead(&self) -> u64 {
+        64 << 10
+    }
+
+    fn read(&self, at: u64, buffer: &mut [u8]) -> Result<(), SurveyError> {
+        Archive::read(self, at, buffer).map_err(|error| read_error(self, error))
+    }
+}
+
+/// A member.
+pub(crate) struct Member {
+    /// Position of its first header.
+    pub(crate) offset: u64,
+    pub(crate) path: Vec<u8>,
+    /// Target of a hard link or symlink.
+    pub(crate) link: Vec<u8>,
+    pub(crate) kind: MemberKind,
+    pub(crate) mode: u16,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mtime: Time,
+    pub(crate) xattrs: Xattrs,
+    /// It has ACLs as text.
+    pub(crate) has_text_acl: bool,
+}
+
+pub(crate) enum MemberKind {
     Directory,
     /// Data in the archive: where it starts, how much is stored, and where that belongs in a sparse file.
     File {
@@ -47,8 +77,8 @@ pub(super) enum MemberKind {
 }
 
 /// Reads the members in order.
-pub(super) struct Members<'a> {
-    archive: &'a Archive,
+pub(crate) struct Members<'a, S> {
+    archive: &'a S,
     at: u64,
     global: Records,
     /// A part of the archive: headers of small members stand close together.
@@ -72,12 +102,12 @@ struct Seen {
     offset: u64,
 }
 
-impl<'a> Members<'a> {
-    pub(super) fn new(archive: &'a Archive) -> Members<'a> {
+impl<'a, S: Source> Members<'a, S> {
+    pub(crate) fn new(archive: &'a S) -> Members<'a, S> {
         Members { archive, at: 0, global: Records::default(), buffer: Vec::new(), buffer_at: 0 }
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Member>, SurveyError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Member>, SurveyError> {
         let offset = self.at;
         let mut before = Before::default();
         while let Some(header) = self.header()? {
@@ -122,7 +152,7 @@ impl<'a> Members<'a> {
         let offset = self.at;
         let header = Header(self.block(cut)?);
         if header.is_zero() {
-            let alone = self.at < self.archive.len && !Header(self.block(cut)?).is_zero();
+            let alone = self.at < self.archive.len() && !Header(self.block(cut)?).is_zero();
             return match alone {
                 true => Err(self.refused_at(offset, "one block of zeros in the middle of the archive")),
                 false => Ok(None),
@@ -142,16 +172,15 @@ impl<'a> Members<'a> {
 
     /// The next block.
     fn block(&mut self, cut: &str) -> Result<[u8; BLOCK as usize], SurveyError> {
-        const AHEAD: u64 = 64 << 10;
         let at = self.at;
-        let left = self.archive.len.saturating_sub(at);
+        let left = self.archive.len().saturating_sub(at);
         if left < BLOCK {
             return Err(self.refused_at(at, cut));
         }
         let inside = |buffer: &[u8], from: u64| at >= from && at + BLOCK <= from + buffer.len() as u64;
         if !inside(&self.buffer, self.buffer_at) {
-            self.buffer.resize(AHEAD.min(left) as usize, 0);
-            self.archive.read(at, &mut self.buffer).map_err(|error| read_error(self.archive, error))?;
+            self.buffer.resize(self.archive.ahead().min(left) as usize, 0);
+            self.archive.read(at, &mut self.buffer)?;
             self.buffer_at = at;
         }
         let start = (at - self.buffer_at) as usize;
@@ -170,7 +199,7 @@ impl<'a> Members<'a> {
         let at = self.at;
         self.skip(seen, size)?;
         let mut bytes = vec![0; size as usize];
-        self.archive.read(at, &mut bytes).map_err(|error| read_error(self.archive, error))?;
+        self.archive.read(at, &mut bytes)?;
         Ok(bytes)
     }
 
@@ -191,8 +220,8 @@ impl<'a> Members<'a> {
     /// Passes over data of `size` bytes.
     fn skip(&mut self, seen: &Seen, size: u64) -> Result<(), SurveyError> {
         let end = align_up(size, BLOCK).and_then(|size| self.at.checked_add(size));
-        let left = self.archive.len - self.at;
-        self.at = end.filter(|&end| end <= self.archive.len).ok_or_else(|| {
+        let left = self.archive.len().saturating_sub(self.at);
+        self.at = end.filter(|&end| end <= self.archive.len()).ok_or_else(|| {
             self.refusal(seen, format!("the archive is cut short: {size} bytes of data, and {left} are left"))
         })?;
         Ok(())
@@ -211,8 +240,7 @@ impl<'a> Members<'a> {
         before: &Before,
         extended: &Extended,
     ) -> Result<Member, SurveyError> {
-        let refuse =
-            |archive: &Archive, reason: String| refusal(&archive.shown, &seen.name, seen.offset, reason);
+        let refuse = |archive: &S, reason: String| refusal(archive.shown(), &seen.name, seen.offset, reason);
         let archive = self.archive;
         let header = &seen.header;
         let link = extended.get("linkpath").map(<[u8]>::to_vec).or_else(|| before.long_link.clone());
@@ -382,10 +410,10 @@ impl<'a> Members<'a> {
     }
 
     fn refusal(&self, seen: &Seen, reason: impl Into<String>) -> SurveyError {
-        refusal(&self.archive.shown, &seen.name, seen.offset, reason)
+        refusal(self.archive.shown(), &seen.name, seen.offset, reason)
     }
 
     fn refused_at(&self, offset: u64, reason: &str) -> SurveyError {
-        refusal(&self.archive.shown, b"", offset, reason)
+        refusal(self.archive.shown(), b"", offset, reason)
     }
 }

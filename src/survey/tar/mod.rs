@@ -22,7 +22,7 @@
 mod files;
 mod header;
 mod inflate;
-mod members;
+pub(crate) mod members;
 mod pax;
 mod place;
 mod sparse;

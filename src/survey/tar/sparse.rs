@@ -26,7 +26,7 @@ impl Segment {
 
 /// The pieces of a member, checked: sorted, disjoint, none empty, all in the file, together what is stored.
 #[derive(Debug)]
-pub(super) struct Map {
+pub(crate) struct Map {
     pub(super) size: u64,
     pub(super) segments: Box<[Segment]>,
 }
