@@ -4,6 +4,7 @@ pub mod checks;
 mod defaults;
 mod disk;
 mod idle;
+mod installer;
 mod select;
 mod volumes;
 

@@ -354,6 +354,97 @@ fn what_cannot_start_is_refused_before_anything_is_written() {
     run(command(["create", "d", "--root", "tree", "-o", "out", "--owner", "0:0"]).current_dir(at)).ends(0);
 }
 
+/// `bootloadersettings`: each option is done, or named with the reason why not.
+#[test]
+fn options_of_the_installer_are_done_or_named() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let Some(_) = loaders("options_of_the_installer_are_done_or_named", at) else { return };
+    write(at.join("tree/boot/grub/grubenv"), {
+        let mut block = b"# GRUB Environment Block\nkept=a\nset=b\n".to_vec();
+        block.resize(1024, b'#');
+        block
+    });
+    let create = |firmware: &str, inner: &str| {
+        let inner = format!("<bootloader name=\"grub2\">{inner}</bootloader>{FIXED}");
+        description(
+            &at.join("d"),
+            &format!(r#"image="oem" filesystem="ext4" firmware="{firmware}""#),
+            &inner,
+        );
+        let arguments = ["create", "d", "--root", "tree", "-o", "out", "--owner", "0:0", "--force"];
+        run(command(arguments).current_dir(at))
+    };
+    let settings = |inner: &str| format!("<bootloadersettings>{inner}</bootloadersettings>");
+    let disk = |firmware: &str, inner: &str| {
+        create(firmware, inner).ends(0);
+        std::fs::read(of(&at.join("out"), "raw")).unwrap()
+    };
+    let has = |disk: &[u8], text: &str| disk.windows(text.len()).any(|window| window == text.as_bytes());
+    let plain = disk("bios", "");
+    assert!(has(&plain, "# GRUB Environment Block\nkept=a\nset=b\n#"));
+
+    let more = settings(r#"<installoption name="--modules" value="luks2 zfs"/>"#);
+    assert!(core_on(&disk("bios", &more)).len() > core_on(&plain).len());
+    let variables =
+        r#"<environment><env name="set" value="1 2"/><env name="menu_auto_hide" value="1"/></environment>"#;
+    let made = disk("bios", &settings(variables));
+    assert!(has(&made, "# GRUB Environment Block\nkept=a\nset=1 2\nmenu_auto_hide=1\n#"));
+    let without = settings(r#"<installoption name="--no-bootsector"/>"#);
+    assert!(disk("bios", &without)[..440].iter().all(|byte| *byte == 0));
+    assert!(create("bios", &without).ends(0).stderr.contains("note: --no-bootsector: "));
+
+    // Firmware, element, name and value, whether it is made, and what is said.
+    let cases = [
+        (
+            "bios",
+            "installoption",
+            "--removable",
+            "",
+            true,
+            "--removable has no effect: the loader lies where",
+        ),
+        ("bios", "installoption", "--themes", "a", true, "--themes has no effect: bootloader-theme says"),
+        ("bios", "installoption", "--suse-force-signed", "", true, "for BIOS alone"),
+        (
+            "bios",
+            "installoption",
+            "--target=arm-efi",
+            "",
+            false,
+            "--target is not supported yet: GRUB for another",
+        ),
+        ("bios", "installoption", "--with-menu", "", false, "grub-install has no such option"),
+        ("bios", "installoption", "--modules", "", false, "--modules without a value"),
+        ("bios", "installoption", "--modules", "a/b", false, "no name of a module of GRUB's: a/b"),
+        ("bios", "installoption", "--modules", "nosuch", false, "/usr/lib/grub/i386-pc/nosuch.mod"),
+        ("bios", "shimoption", "--no-nvram", "", true, "only firmware=\"uefi\" has a shim"),
+        ("uefi", "shimoption", "--no-nvram", "", true, "--no-nvram has no effect: the loader lies where"),
+        ("uefi", "shimoption", "--suse-enable-tpm", "", false, "not supported yet: a GRUB that measures"),
+        ("uefi", "shimoption", "--foo", "bar", false, "shim-install has no such option"),
+        ("bios", "configoption", "--joe", "", true, "configoption --joe has no effect: "),
+    ];
+    for (firmware, element, name, value, is_made, words) in cases {
+        let value = if value.is_empty() { String::new() } else { format!(" value=\"{value}\"") };
+        let said = create(firmware, &settings(&format!("<{element} name=\"{name}\"{value}/>")));
+        assert_eq!(said.code, Some(i32::from(!is_made)), "{element} {name}: {}", said.stderr);
+        assert!(said.stderr.contains(words), "{element} {name}: no {words:?} in\n{}", said.stderr);
+    }
+    let long = format!(r#"<environment><env name="x" value="{}"/></environment>"#, "y".repeat(1024));
+    assert!(create("bios", &settings(&long)).ends(1).stderr.contains("environment: "));
+    // A passphrase where nothing is locked has no effect, and LUKS itself cannot be written.
+    let password = |more: &str| {
+        let inner = format!("<bootloader name=\"grub2\" use_disk_password=\"true\"/>{FIXED}");
+        let attributes = format!(r#"image="oem" filesystem="ext4" firmware="bios" {more}"#);
+        description(&at.join("d"), &attributes, &inner);
+        let arguments = ["create", "d", "--root", "tree", "-o", "out", "--owner", "0:0", "--force"];
+        run(command(arguments).current_dir(at))
+    };
+    assert!(password("").ends(0).stderr.contains("use_disk_password has no effect: the root is not in LUKS"));
+    let locked = password(r#"luks="secret""#).ends(1).stderr;
+    assert!(locked.contains("attribute use_disk_password of <bootloader> is not supported yet"), "{locked}");
+}
+
 /// What is not in the tree and can be done without is said.
 #[test]
 fn what_a_disk_starts_without_is_said() {

@@ -469,6 +469,9 @@ fn planned(path: &str, changes: &[(&str, &str)]) -> Result<String, String> {
 
 type Changes = &'static [(&'static str, &'static str)];
 
+/// The loader in [`EVERYTHING`].
+const BOOTLOADER: &str = "<bootloader name=\"systemd_boot\" timeout=\"3\"/>";
+
 /// Rows without which there is no plan at all, and why no other value shows that they are used.
 const NO_PLAN: &[(&str, &str)] = &[("image", "nothing else is a description")];
 
@@ -801,6 +804,104 @@ const PROBES: &[(&str, Changes, Changes)] = &[
         "image/preferences/type/bootloader@timeout_style",
         &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\"")],
         &[("name=\"systemd_boot\" timeout=\"3\"", "name=\"grub2\" timeout=\"3\" timeout_style=\"hidden\"")],
+    ),
+    (
+        "image/preferences/type/bootloader/bootloadersettings",
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><environment><env name="a" value="b"/></environment></bootloadersettings></bootloader>"#,
+        )],
+        &[(BOOTLOADER, r#"<bootloader name="grub2"/>"#)],
+    ),
+    (
+        "image/preferences/type/bootloader/bootloadersettings/installoption",
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><installoption name="--modules" value="luks2"/></bootloadersettings></bootloader>"#,
+        )],
+        &[(BOOTLOADER, r#"<bootloader name="grub2"/>"#)],
+    ),
+    (
+        "image/preferences/type/bootloader/bootloadersettings/installoption@name",
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><installoption name="--modules" value="luks2"/></bootloadersettings></bootloader>"#,
+        )],
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><installoption name="--no-bootsector" value="luks2"/></bootloadersettings></bootloader>"#,
+        )],
+    ),
+    (
+        "image/preferences/type/bootloader/bootloadersettings/installoption@value",
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><installoption name="--modules" value="luks2"/></bootloadersettings></bootloader>"#,
+        )],
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><installoption name="--modules" value="zfs"/></bootloadersettings></bootloader>"#,
+        )],
+    ),
+    (
+        "image/preferences/type/bootloader/bootloadersettings/environment",
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><environment><env name="a" value="b"/></environment></bootloadersettings></bootloader>"#,
+        )],
+        &[(BOOTLOADER, r#"<bootloader name="grub2"/>"#)],
+    ),
+    (
+        "image/preferences/type/bootloader/bootloadersettings/environment/env",
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><environment><env name="a" value="b"/></environment></bootloadersettings></bootloader>"#,
+        )],
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><environment><env name="a" value="b"/><env name="c" value="d"/></environment></bootloadersettings></bootloader>"#,
+        )],
+    ),
+    (
+        "image/preferences/type/bootloader/bootloadersettings/environment/env@name",
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><environment><env name="a" value="b"/></environment></bootloadersettings></bootloader>"#,
+        )],
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><environment><env name="c" value="b"/></environment></bootloadersettings></bootloader>"#,
+        )],
+    ),
+    (
+        "image/preferences/type/bootloader/bootloadersettings/environment/env@value",
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><environment><env name="a" value="b"/></environment></bootloadersettings></bootloader>"#,
+        )],
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><environment><env name="a" value="c"/></environment></bootloadersettings></bootloader>"#,
+        )],
+    ),
+    (
+        "image/preferences/type/bootloader/bootloadersettings/configoption",
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><configoption name="--set-trusted-boot"/></bootloadersettings></bootloader>"#,
+        )],
+        &[(BOOTLOADER, r#"<bootloader name="grub2"/>"#)],
+    ),
+    (
+        "image/preferences/type/bootloader/bootloadersettings/configoption@name",
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><configoption name="--set-trusted-boot"/></bootloadersettings></bootloader>"#,
+        )],
+        &[(
+            BOOTLOADER,
+            r#"<bootloader name="grub2"><bootloadersettings><configoption name="-x"/></bootloadersettings></bootloader>"#,
+        )],
     ),
     (
         "image/preferences/type/bootloader@name=grub2",

@@ -10,7 +10,8 @@
 use super::grub::{
     BootFs, CoreImage, Embedded, Find, Piece, Platform, Room, SECTOR, Settings, Start, Target, bls_entries,
     boot_directory, boot_files, boot_kernels, core_img, default_grub, efi_image, find_signed, find_theme,
-    find_unsigned, grub_cfg, grubenv, has_bls, image_modules, place, platform_directory, vendor_of_image,
+    find_unsigned, grub_cfg, grubenv, has_bls, image_modules, place, platform_directory, set_variables,
+    sysconfig_bootloader, variables, vendor_of_image,
 };
 use super::{BootEntry, BootFiles, copy, file_at, find_kernels, follow, no_kernel};
 use crate::model::{Firmware, Table};
@@ -78,7 +79,7 @@ impl Install<'_> {
             in_directory("grub.cfg"),
             self.text(grub_cfg(&settings, &boot, &found)?.into_bytes(), 0o600),
         ));
-        root.push((in_directory("grubenv"), self.text(grubenv(&[])?, 0o644)));
+        root.push((in_directory("grubenv"), self.text(self.environment()?, 0o644)));
         if settings.bls {
             let token = self.plan.boot.as_ref().map_or("linux", |boot| boot.token.as_str());
             for (name, text) in bls_entries(&settings, &found, token, token)? {
@@ -86,6 +87,7 @@ impl Install<'_> {
             }
         }
         root.extend(self.default_file(&settings)?);
+        root.extend(self.sysconfig_file(&settings)?);
         let entries = kernels.into_iter().map(|kernel| BootEntry {
             file: in_directory("grub.cfg"),
             version: kernel.version,
@@ -94,7 +96,12 @@ impl Install<'_> {
         });
         let entries = entries.collect();
         let core = self.core(&boot)?;
-        if core.is_none() && self.has_room_for_bios() {
+        if core.is_none() && self.grub.options.no_bootsector {
+            notes.push(
+                "--no-bootsector: nothing is put in front of the partitions, and no BIOS starts the disk"
+                    .to_owned(),
+            );
+        } else if core.is_none() && self.has_room_for_bios() {
             let why = match self.sector_size() == SECTOR {
                 true => "no files of GRUB for BIOS in the tree (i386-pc)",
                 false => "GRUB for BIOS reads disks with sectors of 512 bytes alone",
@@ -187,10 +194,33 @@ impl Install<'_> {
         if follow(self.tree, b"/etc/default").is_none() {
             return Ok(None);
         }
-        let there = file_at(self.tree, b"/etc/default/grub").map(|node| self.read(node)).transpose()?;
-        let there = there.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-        let text = default_grub(&there, settings, self.directory)?;
+        let text = default_grub(&self.there("/etc/default/grub")?, settings, self.directory)?;
         Ok(Some(("/etc/default/grub".to_owned(), self.text(text.into_bytes(), 0o644))))
+    }
+
+    /// SUSE's `/etc/sysconfig/bootloader`, where its tools are.
+    fn sysconfig_file(&self, settings: &Settings) -> Result<Option<(String, Node)>, Refusal> {
+        const PATH: &str = "/etc/sysconfig/bootloader";
+        let tools = [PATH, "/usr/sbin/update-bootloader", "/sbin/update-bootloader"];
+        if !tools.iter().any(|path| file_at(self.tree, path.as_bytes()).is_some()) {
+            return Ok(None);
+        }
+        let (firmware, trusted) = (self.grub.firmware, self.grub.options.trusted_boot);
+        let text = sysconfig_bootloader(&self.there(PATH)?, settings, firmware, trusted)?;
+        Ok(Some((PATH.to_owned(), self.text(text.into_bytes(), 0o644))))
+    }
+
+    /// The text of a file of the tree; none where there is no such file.
+    fn there(&self, path: &str) -> Result<String, Refusal> {
+        let bytes = file_at(self.tree, path.as_bytes()).map(|node| self.read(node)).transpose()?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default())
+    }
+
+    /// The environment block: variables of the tree's, and those of the description.
+    fn environment(&self) -> Result<Vec<u8>, Refusal> {
+        let path = format!("{}/grubenv", self.directory);
+        let there = file_at(self.tree, path.as_bytes()).map(|node| self.read(node)).transpose()?;
+        grubenv(&set_variables(variables(&there.unwrap_or_default()), &self.grub.options.environment))
     }
 
     /// Platforms whose modules the configuration may load.
@@ -214,7 +244,8 @@ impl Install<'_> {
         let optional = self.grub.firmware.is_efi();
         let sector = self.sector_size();
         let possible = sector == SECTOR && platform_directory(self.tree, Target::I386Pc).is_some();
-        if !self.has_room_for_bios() || (optional && !possible) {
+        let unwanted = self.grub.options.no_bootsector;
+        if unwanted || !self.has_room_for_bios() || (optional && !possible) {
             return Ok(None);
         }
         if sector != SECTOR {
@@ -228,7 +259,10 @@ impl Install<'_> {
     }
 
     fn platform(&self, target: Target, boot: &BootFs) -> Result<Platform, Refusal> {
-        let extra: Vec<&str> = boot.modules.iter().map(String::as_str).collect();
+        let mut extra: Vec<&str> = boot.modules.iter().map(String::as_str).collect();
+        if target == Target::I386Pc {
+            extra.extend(self.grub.options.modules.iter().map(String::as_str));
+        }
         let modules = image_modules(self.tree, target, &extra);
         Platform::load(self.tree, target, &modules, |node| self.read(node))
     }

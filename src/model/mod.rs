@@ -230,6 +230,29 @@ pub struct Grub {
     pub display_name: Option<String>,
     /// How the kernel finds its root.
     pub naming: Naming,
+    /// `bootloadersettings`
+    #[serde(skip_serializing_if = "GrubOptions::are_none")]
+    pub options: GrubOptions,
+}
+
+/// What `bootloadersettings` says to GRUB.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct GrubOptions {
+    /// `environment`: variables that GRUB keeps, names and values.
+    pub environment: Vec<(String, String)>,
+    /// `installoption` `--modules`: modules of the image for BIOS beside the usual.
+    pub modules: Vec<String>,
+    /// `installoption` `--no-bootsector`: nothing is put in front of the partitions.
+    pub no_bootsector: bool,
+    /// `configoption` `--set-trusted-boot`: for SUSE's own tools.
+    pub trusted_boot: bool,
+}
+
+impl GrubOptions {
+    /// Whether nothing is said.
+    pub fn are_none(&self) -> bool {
+        *self == GrubOptions::default()
+    }
 }
 
 /// A file system and how much room it gets.

@@ -8,13 +8,14 @@
 //! Clones lie in front of their origin. What cannot be written yet is planned all the same.
 
 use super::idle::idle_parts;
+use super::installer;
 use super::{Choice, ResolveError, Selection, formats, one_line, wrong_choice};
 use crate::describe::kiwi::{label_options, mkfs_options};
 use crate::describe::{Diagnostic, Lack, Span};
 use crate::model::{
-    Arch, Bytes, Contents, Disk, DiskSize, DiskType, Firmware, Grub, ImageSource, KiwiSize, KiwiSizes, Layer,
-    Loader, MIB, Mkfs, Naming, Partition, PartitionKind, Preferences, Rule, Said, Size, SizeElement,
-    SystemVolume, Table, Target, Type, VolumeManager, Volumes, mib,
+    Arch, Bytes, Contents, Disk, DiskSize, DiskType, Firmware, Grub, GrubOptions, ImageSource, KiwiSize,
+    KiwiSizes, Layer, Loader, MIB, Mkfs, Naming, Partition, PartitionKind, Preferences, Rule, Said, Size,
+    SizeElement, SystemVolume, Table, Target, Type, VolumeManager, Volumes, mib,
 };
 use crate::plan::{ESP, ROOT, guids};
 use diskwright_fstools::registry::find;
@@ -72,6 +73,9 @@ pub(super) fn disk_target(
     }
     let loader = if choice.no_boot { Loader::Custom } else { loader(kind, disk, firmware, problems) };
     let grub = (loader == Loader::Grub).then(|| grub(selection, disk, firmware, choice.arch)).flatten();
+    let bios = is_x86(choice.arch) && (!firmware.is_some_and(Firmware::is_efi) || disk.csm || disk.efi_mbr);
+    let options = installer::options(kind, &installer::Setting { loader, firmware, bios }, problems, lacks);
+    let grub = grub.map(|grub| Grub { options, ..grub });
     if loader == Loader::Grub && grub.is_none() {
         let name = firmware.map_or("none", Firmware::name);
         let message = format!("GRUB for {} with firmware {name} is not supported yet", choice.arch);
@@ -218,6 +222,7 @@ fn grub(selection: &Selection<'_>, disk: &DiskType, firmware: Option<Firmware>, 
         initrd: menu.initrd,
         display_name: selection.model.displayname.clone(),
         naming: disk.naming,
+        options: GrubOptions::default(),
     })
 }
 

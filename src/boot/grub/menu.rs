@@ -1,4 +1,4 @@
-//! `grub.cfg` with an entry for every kernel, entries of the Boot Loader Specification, and the environment block.
+//! `grub.cfg` with an entry for every kernel, and entries of the Boot Loader Specification.
 //!
 //! The menu has the form and the ids of `grub-mkconfig` (`10_linux`), so that an entry that was saved as default is still
 //! found after the distribution's own tool has made a new one: the newest kernel, then a submenu with all of them, each
@@ -11,9 +11,6 @@ use super::{Find, refused};
 use crate::boot::Kernel;
 use crate::model::TimeoutStyle;
 use diskwright_formats::fault::{Refusal, RefusalKind};
-
-/// Bytes of an environment block (`include/grub/lib/envblk.h`).
-const ENVIRONMENT: usize = 1024;
 
 /// The file system on which kernels and GRUB's directory are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -277,25 +274,4 @@ pub fn bls_entries(
             Ok((format!("{token}-{version}.conf"), text))
         })
         .collect()
-}
-
-/// The environment block `grubenv` with these variables, 1024 bytes. Refused: what does not fit, and names or values with
-/// a line break or `=` in the name.
-pub fn grubenv(variables: &[(String, String)]) -> Result<Vec<u8>, Refusal> {
-    let mut text = String::from("# GRUB Environment Block\n");
-    for (name, value) in variables {
-        let is_name = !name.is_empty() && !name.contains(|sign: char| sign == '=' || sign.is_control());
-        if !is_name || value.contains(|sign: char| sign.is_control()) {
-            let reason = format!("no name or no value of a variable of GRUB's: {name:?}, {value:?}");
-            return Err(refused(RefusalKind::Invalid, "grubenv", reason));
-        }
-        text.push_str(&format!("{name}={}\n", value.replace('\\', "\\\\")));
-    }
-    if text.len() > ENVIRONMENT {
-        let reason = format!("{} bytes of variables, of at most {ENVIRONMENT}", text.len());
-        return Err(refused(RefusalKind::Limit, "grubenv", reason));
-    }
-    let mut bytes = text.into_bytes();
-    bytes.resize(ENVIRONMENT, b'#');
-    Ok(bytes)
 }

@@ -1,10 +1,11 @@
-//! What a description says about GRUB, and the file that keeps it for the distribution's own tools:
-//! `/etc/default/grub`, which `grub-mkconfig` reads.
+//! What a description says about GRUB, and the two files that keep it for the distribution's own tools:
+//! `/etc/default/grub`, which `grub-mkconfig` reads, and SUSE's `/etc/sysconfig/bootloader`, without which its
+//! `update-bootloader` makes no new menu for a new kernel.
 //!
-//! Keys and values are KIWI's (`bootloader/config/grub2.py`, `_setup_default_grub`).
+//! Keys and values are KIWI's (`bootloader/config/grub2.py`, `_setup_default_grub`; in KIWI 10 `_setup_sysconfig_bootloader`).
 
 use super::refused;
-use crate::model::{Naming, TimeoutStyle};
+use crate::model::{Firmware, Naming, TimeoutStyle};
 use diskwright_formats::fault::{Refusal, RefusalKind};
 
 /// What KIWI adds to the command line of failsafe entries.
@@ -124,6 +125,36 @@ pub fn default_grub(existing: &str, settings: &Settings, directory: &str) -> Res
     let is_set = existing.lines().any(|line| key(line) == Some("GRUB_DEFAULT"));
     if !is_set {
         keys.push(("GRUB_DEFAULT", "saved".to_owned()));
+    }
+    Ok(assigned(existing, keys))
+}
+
+/// `/etc/sysconfig/bootloader` of SUSE. `trusted`: the description has the `configoption` named `--set-trusted-boot`.
+pub fn sysconfig_bootloader(
+    existing: &str,
+    settings: &Settings,
+    firmware: Firmware,
+    trusted: bool,
+) -> Result<String, Refusal> {
+    let loader = match (settings.bls, firmware.is_efi()) {
+        (true, _) => "grub2-bls",
+        (false, true) => "grub2-efi",
+        (false, false) => "grub2",
+    };
+    let failsafe = format!("{} {FAILSAFE}", settings.command_line);
+    let mut keys = vec![
+        ("LOADER_TYPE", quoted(loader)?),
+        ("LOADER_LOCATION", quoted(if firmware.is_efi() { "none" } else { "mbr" })?),
+        ("DEFAULT_APPEND", quoted(&settings.command_line)?),
+        ("FAILSAFE_APPEND", quoted(failsafe.trim())?),
+    ];
+    match firmware {
+        Firmware::Efi => keys.push(("SECURE_BOOT", quoted("no")?)),
+        Firmware::Uefi => keys.push(("SECURE_BOOT", quoted("yes")?)),
+        _ => {}
+    }
+    if trusted {
+        keys.push(("TRUSTED_BOOT", quoted("yes")?));
     }
     Ok(assigned(existing, keys))
 }

@@ -335,9 +335,24 @@ fn loader(said: &elements::Type) -> Option<Loader> {
     })
 }
 
+/// The passphrase of LUKS in GRUB's configuration: KIWI looks at it where the root is in LUKS.
+fn disk_password(reader: &mut Reader, said: &elements::Type) {
+    let asked = said.bootloader.as_ref().and_then(|one| one.use_disk_password.as_ref());
+    let Some(asked) = asked.filter(|asked| asked.value) else { return };
+    if said.luks.is_some() {
+        let message = "attribute use_disk_password of <bootloader> is not supported yet: encryption";
+        let lack = Lack::new("bootloader@use_disk_password", "encryption");
+        reader.lack(&asked.span, message.to_owned(), lack);
+    } else {
+        let message = "use_disk_password has no effect: the root is not in LUKS and has no passphrase";
+        reader.warning("no-effect", &asked.span, message.to_owned(), "");
+    }
+}
+
 /// What only GRUB has; with another loader it has no effect, which is worth a warning.
 fn menu(reader: &mut Reader, said: &elements::Type) -> Menu {
     let initrd = has_initrd(said);
+    disk_password(reader, said);
     let Some(loader) = &said.bootloader else { return Menu { initrd, ..Menu::default() } };
     let is_grub = matches!(value(&loader.name), Some(BootloaderName::Grub2 | BootloaderName::Grub2S390xEmu));
     for entry in loader.entries("").iter().filter(|_| !is_grub) {

@@ -12,8 +12,9 @@ use crate::model::words::{
     SquashfsCompression, TargetType, TimeoutStyle, VagrantProvider, XenLoader,
 };
 
-static BOOTLOADER_BOOTLOADERSETTINGS_SHIMOPTION: Element = element("shimoption", Empty, Same)
-    .attributes(&[at("name", Text, Same).required(), at("value", Text, Same)]);
+static BOOTLOADER_BOOTLOADERSETTINGS_SHIMOPTION: Element =
+    element("shimoption", Empty, Recorded("what shim-install does is done in one way"))
+        .attributes(&[at("name", Text, Same).required(), at("value", Text, Same)]);
 
 static BOOTLOADER_BOOTLOADERSETTINGS_INSTALLOPTION: Element = element("installoption", Empty, Same)
     .attributes(&[at("name", Text, Same).required(), at("value", Text, Same)]);
@@ -24,16 +25,18 @@ static BOOTLOADER_BOOTLOADERSETTINGS_ENVIRONMENT_ENV: Element = element("env", E
 static BOOTLOADER_BOOTLOADERSETTINGS_ENVIRONMENT: Element = element("environment", Elements, Same)
     .children(&[(Several, &BOOTLOADER_BOOTLOADERSETTINGS_ENVIRONMENT_ENV)]);
 
-static BOOTLOADER_BOOTLOADERSETTINGS_CONFIGOPTION: Element = element("configoption", Empty, Same)
-    .attributes(&[at("name", Text, Same).required(), at("value", Text, Same)]);
-
-static BOOTLOADER_BOOTLOADERSETTINGS: Element =
-    element("bootloadersettings", Elements, Refused("settings of a loader's installer")).children(&[
-        (Any, &BOOTLOADER_BOOTLOADERSETTINGS_SHIMOPTION),
-        (Any, &BOOTLOADER_BOOTLOADERSETTINGS_INSTALLOPTION),
-        (Optional, &BOOTLOADER_BOOTLOADERSETTINGS_ENVIRONMENT),
-        (Any, &BOOTLOADER_BOOTLOADERSETTINGS_CONFIGOPTION),
+static BOOTLOADER_BOOTLOADERSETTINGS_CONFIGOPTION: Element =
+    element("configoption", Empty, Same).attributes(&[
+        at("name", Text, Same).required(),
+        at("value", Text, Recorded("the option that counts has none")),
     ]);
+
+static BOOTLOADER_BOOTLOADERSETTINGS: Element = element("bootloadersettings", Elements, Same).children(&[
+    (Any, &BOOTLOADER_BOOTLOADERSETTINGS_SHIMOPTION),
+    (Any, &BOOTLOADER_BOOTLOADERSETTINGS_INSTALLOPTION),
+    (Optional, &BOOTLOADER_BOOTLOADERSETTINGS_ENVIRONMENT),
+    (Any, &BOOTLOADER_BOOTLOADERSETTINGS_CONFIGOPTION),
+]);
 
 static BOOTLOADER_SECURELINUX_HKD_CERT: Element =
     element("hkd_cert", Empty, Same).attributes(&[at("name", Text, Same).required()]);
@@ -70,7 +73,11 @@ static BOOTLOADER: Element = element("bootloader", Elements, Same)
         at("timeout", Number, Same),
         at("timeout_style", OneOf(TimeoutStyle::WORDS), Same),
         at("targettype", OneOf(TargetType::WORDS), Refused("disks for s390")),
-        at("use_disk_password", Boolean, Off("encryption")),
+        at(
+            "use_disk_password",
+            Boolean,
+            Recorded("only a root in LUKS has a passphrase, which cannot be written yet"),
+        ),
         at("grub_template", Text, Noted("only GRUB has it")),
     ])
     .children(&[(Optional, &BOOTLOADER_BOOTLOADERSETTINGS), (Any, &BOOTLOADER_SECURELINUX)]);
