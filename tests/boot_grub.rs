@@ -60,6 +60,34 @@ echo o >/proc/sysrq-trigger
 while :; do sleep 1; done
 "#;
 
+/// Adds a newer kernel, a copy, with the distribution's own kernel-install, and takes the old one away; at the next start,
+/// says what systemd-boot has loaded.
+const INSTALL_INIT: &str = r#"#!/bin/sh
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
+mountpoint -q /proc || mount -t proc proc /proc
+mountpoint -q /sys || mount -t sysfs sysfs /sys
+mountpoint -q /dev || mount -t devtmpfs devtmpfs /dev
+echo 1 >/proc/sys/kernel/printk
+if [ -e /updated ]; then
+  echo "DISKWRIGHT-LOADED $(tr ' ' '\n' </proc/cmdline | grep ^initrd= | tr '\134' /)" >/dev/ttyS0
+  exec /usr/sbin/marker-init
+fi
+exec </dev/null >/dev/ttyS0 2>&1
+mount -o remount,rw /
+mount /boot/efi
+kernel=$(uname -r)
+kernel-install add "$kernel.1" "/boot/vmlinuz-$kernel" "/boot/initrd.img-$kernel" && kernel-install remove "$kernel" && touch /updated
+find /boot/efi -type f | sed 's/^/DISKWRIGHT-ESP /'
+umount /boot/efi
+sync
+mount -o remount,ro / || { sleep 2; mount -o remount,ro /; }
+if [ -e /updated ]; then echo "DISKWRIGHT-UPDATED $kernel"; fi
+sleep 1
+echo o >/proc/sysrq-trigger
+while :; do sleep 1; done
+"#;
+
 /// Says which units failed once everything was started, a while after the login.
 const VERDICT_UNIT: &str = r#"[Unit]
 Description=Verdict on the start
@@ -103,6 +131,7 @@ fn prepared(test: &str) -> Option<Root> {
     write(more.join("usr/sbin/marker-init"), std::fs::read(source("tests/fixtures/marker-init")).unwrap());
     write(more.join("usr/sbin/root-init"), ROOT_INIT);
     write(more.join("usr/sbin/update-init"), UPDATE_INIT);
+    write(more.join("usr/sbin/install-init"), INSTALL_INIT);
     let units = "etc/systemd/system";
     write(more.join(units).join("verdict.service"), VERDICT_UNIT);
     std::fs::create_dir_all(more.join(units).join("multi-user.target.wants")).unwrap();
@@ -110,7 +139,8 @@ fn prepared(test: &str) -> Option<Root> {
     std::os::unix::fs::symlink("../verdict.service", more.join(&wanted)).unwrap();
     let mut append = Command::new("tar");
     append.args(["--append", "--owner=0", "--group=0", "--mode=0755", "--mtime=@0", "-C"]).arg(&more);
-    append.arg("-f").arg(&root).args(["usr/sbin/marker-init", "usr/sbin/root-init", "usr/sbin/update-init"]);
+    let programs = ["marker-init", "root-init", "update-init", "install-init"];
+    append.arg("-f").arg(&root).args(programs.map(|name| format!("usr/sbin/{name}")));
     run(append.arg(format!("{units}/verdict.service")).arg(&wanted)).ends(0);
     std::fs::set_permissions(at.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
     program_at(&at.path().join("diskwright"));
@@ -248,6 +278,44 @@ fn a_new_kernel_and_the_distributions_own_menu_boot() {
     let kernel = kernel.split_whitespace().next().unwrap();
     let loaded = format!("/vmlinuz-{kernel}.1");
     boots(&image, BIOS, "300", &["DISKWRIGHT-LOADED BOOT_IMAGE=", &loaded, CAME_UP]);
+}
+
+/// kernel-install adds a kernel that systemd-boot then starts, and takes away the one that came with the image.
+#[test]
+fn a_new_kernel_by_kernel_install_boots() {
+    let test = "a_new_kernel_by_kernel_install_boots";
+    if !all() {
+        return inapplicable(test, "slow: runs with --all");
+    }
+    let Some(root) = prepared(test) else { return };
+    let inner = format!(r#"<bootloader name="systemd_boot" timeout="1"/>{FIXED}"#);
+    let attributes = r#"firmware="uefi" efipartsize="300""#;
+    let command_line = "init=/usr/sbin/install-init";
+    let image = of(
+        &root.create("installed", Make { attributes, inner: &inner, command_line, formats: &["qcow2"] }),
+        "qcow2",
+    );
+    let mut update = Command::new("timeout");
+    update.args(["600", env!("CARGO_BIN_EXE_diskwright"), "run", "--write", "--net", "none"]).args(UEFI);
+    let said = run(update.arg(&image).stdin(std::process::Stdio::null())).ends(0).stdout;
+    let kernel = said.split_once("DISKWRIGHT-UPDATED ").unwrap_or_else(|| panic!("{said}")).1;
+    let kernel = kernel.split_whitespace().next().unwrap();
+    let files: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.split_once("DISKWRIGHT-ESP /boot/efi/"))
+        .map(|(_, path)| path.trim())
+        .collect();
+    let of_kernels: Vec<&str> = files.into_iter().filter(|path| path.contains(kernel)).collect();
+    let expected = [
+        format!("debian/{kernel}.1/initrd.img-{kernel}"),
+        format!("debian/{kernel}.1/linux"),
+        format!("loader/entries/debian-{kernel}.1.conf"),
+    ];
+    let mut sorted = of_kernels.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, expected, "{said}");
+    let loaded = format!("DISKWRIGHT-LOADED initrd=/debian/{kernel}.1/initrd.img-{kernel}");
+    boots(&image, UEFI, "300", &[&loaded, CAME_UP]);
 }
 
 /// Its UUID on the command line starts the root from the clone; without that, it is the origin.

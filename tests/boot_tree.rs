@@ -68,15 +68,26 @@ EFI/systemd/systemd-bootx64.efi #0
 loader/loader.conf \"console-mode max\\neditor no\\ntimeout 4\\n\"
 loader/entries.srel \"type1\\n\"
 loader/entries/demo-6.1.0-13-amd64.conf \"title The title\\nversion 6.1.0-13-amd64\\nsort-key demo\\n\
-options quiet root=UUID=1\\nlinux /os/vmlinuz-6.1.0-13-amd64\\ninitrd /os/initrd.img-6.1.0-13-amd64\\n\"
-os/vmlinuz-6.1.0-13-amd64 #3
-os/initrd.img-6.1.0-13-amd64 #4
+options quiet root=UUID=1\\nlinux /demo/6.1.0-13-amd64/linux\\ninitrd /demo/6.1.0-13-amd64/initrd.img-6.1.0-13-amd64\\n\"
+demo/6.1.0-13-amd64/linux #3
+demo/6.1.0-13-amd64/initrd.img-6.1.0-13-amd64 #4
 loader/entries/demo-6.1.0-9-amd64.conf \"title The title\\nversion 6.1.0-9-amd64\\nsort-key demo\\n\
-options quiet root=UUID=1\\nlinux /os/vmlinuz-6.1.0-9-amd64\\ninitrd /os/initrd.img-6.1.0-9-amd64\\n\"
-os/vmlinuz-6.1.0-9-amd64 #1
-os/initrd.img-6.1.0-9-amd64 #2
+options quiet root=UUID=1\\nlinux /demo/6.1.0-9-amd64/linux\\ninitrd /demo/6.1.0-9-amd64/initrd.img-6.1.0-9-amd64\\n\"
+demo/6.1.0-9-amd64/linux #1
+demo/6.1.0-9-amd64/initrd.img-6.1.0-9-amd64 #2
 ";
     assert_eq!(list(&files), expected);
+    let of_the_tools: Vec<(&str, &[u8])> = files
+        .root
+        .iter()
+        .map(|(path, node)| match &node.kind {
+            Kind::File(Data::Bytes(bytes)) => (path.as_str(), &bytes[..]),
+            other => panic!("{path}: {other:?}"),
+        })
+        .collect();
+    let expected: [(&str, &[u8]); 2] =
+        [("/etc/kernel/entry-token", b"demo\n"), ("/etc/kernel/cmdline", b"quiet root=UUID=1\n")];
+    assert_eq!(of_the_tools, expected, "what kernel-install goes by");
     let versions: Vec<&str> = files.entries.iter().map(|entry| entry.version.as_str()).collect();
     assert_eq!(versions, ["6.1.0-13-amd64", "6.1.0-9-amd64"], "the newest first");
 }
@@ -217,6 +228,9 @@ fn the_esp_has_what_the_tree_has_there_too() {
     let expected = [
         "/",
         "/EXTRA",
+        "/demo",
+        "/demo/6",
+        "/demo/6/linux",
         "/efi",
         "/efi/boot",
         "/efi/boot/bootx64.efi",
@@ -227,8 +241,6 @@ fn the_esp_has_what_the_tree_has_there_too() {
         "/loader/entries/demo-6.conf",
         "/loader/entries.srel",
         "/loader/loader.conf",
-        "/os",
-        "/os/vmlinuz-6",
     ];
     assert_eq!(found, expected, "names differ in case from none that were there");
     assert!(len >= 32 * MIB && len.is_multiple_of(MIB));
@@ -242,7 +254,7 @@ fn an_esp_that_is_too_small_says_what_would_do() {
     let mib: u64 = needed.trim().trim_end_matches(" MiB").parse().expect("a number");
     let expected = format!(
         "disk: p.UEFI: what goes into p.UEFI does not fit: it has 5 MiB, and needs {mib} MiB\n{mib} MiB would do: \
-         efipartsize=\"{mib}\" or --esp-size {mib}M; largest directories: / 2 MiB, /EFI 2 MiB, /os 2 MiB, /EFI/BOOT 1 MiB, \
+         efipartsize=\"{mib}\" or --esp-size {mib}M; largest directories: / 2 MiB, /EFI 2 MiB, /demo/6 2 MiB, /EFI/BOOT 1 MiB, \
          /EFI/systemd 1 MiB"
     );
     assert_eq!(refusal, expected);

@@ -95,6 +95,7 @@ fn members() -> Vec<Member> {
         Member::new("rich/again", What::Hard(b"rich/setuid".to_vec())),
         Member::new("rich/sticky/and again", What::Hard(b"rich/setuid".to_vec())),
         Member::new("rich/null too", What::Hard(b"rich/null".to_vec())),
+        Member::directory("etc/kernel"),
         Member::directory("rich/a"),
         Member::directory("rich/a/b"),
         Member::directory("rich/a/b/c"),
@@ -188,7 +189,15 @@ fn compare(reader: &str, found: &Files, expected: &Files) {
     assert!(groups(found) == groups(expected), "{reader}: hard links");
     let more: Vec<String> =
         found.keys().filter(|path| !expected.contains_key(*path)).map(|path| shown(path)).collect();
-    let added = ["boot/mbrid", "config.bootoptions", "config.partids", "etc/fstab", "lost+found"];
+    let added = [
+        "boot/mbrid",
+        "config.bootoptions",
+        "config.partids",
+        "etc/fstab",
+        "etc/kernel/cmdline",
+        "etc/kernel/entry-token",
+        "lost+found",
+    ];
     assert!(more.iter().all(|path| added.contains(&path.as_str())), "{reader}: {more:?}");
 }
 

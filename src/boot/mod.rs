@@ -3,16 +3,21 @@
 //! GRUB 2 is in [`grub`] as values, and joined to a plan by [`boot_files`] and [`placed`].
 //!
 //! systemd-boot (its manual pages systemd-boot(7) and loader.conf(5)) and the Boot Loader Specification (UAPI.1). The
-//! files are those that KIWI makes with `bootctl` (`bootloader/config/systemd_boot.py`), and two lines more in each
-//! entry, `version` and `sort-key`, so that the newest kernel is the first of the menu.
+//! files are those that KIWI makes with `bootctl` (`bootloader/config/systemd_boot.py`). Two lines more in each entry,
+//! `version` and `sort-key`, put the newest kernel first, and kernels lie where kernel-install(8) puts them and not in
+//! `os/`, where it would never take one away: the running system's own tools go on with what they find. A random seed is
+//! none: it would be the same on all disks that are made of the image, and `bootctl` makes one on each.
 //!
 //! ```text
-//! EFI/BOOT/BOOTX64.EFI              systemd-boot, where firmware looks when it remembers nothing
-//! EFI/systemd/systemd-bootx64.efi   the same, where `bootctl update` looks
-//! loader/loader.conf                timeout
-//! loader/entries.srel               "type1": entries are files
-//! loader/entries/NAME-VERSION.conf  one for each kernel
-//! os/                               kernels and initrds
+//! EFI/BOOT/BOOTX64.EFI               systemd-boot, where firmware looks when it remembers nothing
+//! EFI/systemd/systemd-bootx64.efi    the same, where `bootctl update` looks
+//! loader/loader.conf                 timeout
+//! loader/entries.srel                "type1": entries are files
+//! loader/entries/TOKEN-VERSION.conf  one for each kernel
+//! TOKEN/VERSION/linux                the kernel, and its initrd beside it under its own name
+//!
+//! /etc/kernel/entry-token            TOKEN, the distribution's id, as with `bootctl --entry-token=os-id`
+//! /etc/kernel/cmdline                the kernel command line of entries that kernel-install makes
 //! ```
 
 pub mod grub;
@@ -104,27 +109,32 @@ pub fn esp_files(
     ];
     let mut entries = Vec::new();
     for kernel in kernels {
-        let entry = format!("loader/entries/{}-{}.conf", boot.token, kernel.version);
+        let (token, version) = (&boot.token, &kernel.version);
+        let entry = format!("loader/entries/{token}-{version}.conf");
         files.push((entry.clone(), text(entry_text(boot, &kernel, command_line))));
-        files.push((format!("os/{}", kernel.name), copy(tree, kernel.node)));
+        files.push((format!("{token}/{version}/linux"), copy(tree, kernel.node)));
         if let Some((_, name, node)) = &kernel.initrd {
-            files.push((format!("os/{name}"), copy(tree, *node)));
+            files.push((format!("{token}/{version}/{name}"), copy(tree, *node)));
         }
         let initrd = kernel.initrd.map(|(path, ..)| path);
         entries.push(BootEntry { file: entry, version: kernel.version, kernel: kernel.path, initrd });
     }
-    Ok(BootFiles { esp: files, entries, ..BootFiles::default() })
+    let root = vec![
+        ("/etc/kernel/entry-token".to_owned(), text(format!("{}\n", boot.token))),
+        ("/etc/kernel/cmdline".to_owned(), text(format!("{command_line}\n"))),
+    ];
+    Ok(BootFiles { root, esp: files, entries, ..BootFiles::default() })
 }
 
 /// An entry of type 1 (UAPI.1, section on type #1 boot loader specification entries).
 fn entry_text(boot: &BootPlan, kernel: &Kernel, command_line: &str) -> String {
     let BootPlan { title, token, .. } = boot;
-    let Kernel { version, name, initrd, .. } = kernel;
+    let Kernel { version, initrd, .. } = kernel;
     let mut text = format!(
-        "title {title}\nversion {version}\nsort-key {token}\noptions {command_line}\nlinux /os/{name}\n"
+        "title {title}\nversion {version}\nsort-key {token}\noptions {command_line}\nlinux /{token}/{version}/linux\n"
     );
     if let Some((_, name, _)) = initrd {
-        text.push_str(&format!("initrd /os/{name}\n"));
+        text.push_str(&format!("initrd /{token}/{version}/{name}\n"));
     }
     text
 }

@@ -361,7 +361,7 @@ pub struct BootPlan {
     pub loader: Loader,
     /// Title of the entries.
     pub title: String,
-    /// First part of the entries' file names.
+    /// First part of the entries' file names: the id of the tree's distribution, else the image's name.
     pub token: String,
     /// How GRUB starts the kernel, where it does.
     pub grub: Option<GrubPlan>,
@@ -476,10 +476,11 @@ fn disk(image: &Image, disk: &Disk, plan: Plan, identity: &Identity) -> Result<P
         format: Some(format.name.clone()),
         options: format.options.clone(),
     });
+    let release = image.system.as_ref().and_then(|system| system.target.release.as_ref());
     let boot = BootPlan {
         loader: disk.loader,
         title: image.title.clone(),
-        token: token(&image.name),
+        token: token(release.map_or(&image.name, |release| &release.id)),
         grub: disk.grub.clone(),
     };
     Ok(Plan {
