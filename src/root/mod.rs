@@ -10,6 +10,7 @@ pub mod fetch;
 pub mod repository;
 pub mod sandbox;
 pub mod setup;
+pub mod store;
 pub mod tree;
 
 use crate::describe::Diagnostics;
