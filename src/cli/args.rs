@@ -69,7 +69,7 @@ pub(super) enum Timings {
 pub(super) enum Command {
     /// Make images from a description and a root tree that is ready, or from a root tree alone
     Create(Create),
-    /// Make images from a description that needs no packages: its tree is its overlay
+    /// Make images from a description: install its packages, run its scripts, write its disks
     Build(Build),
     /// Show what would be made: partitions, sizes, ids, and why
     Plan(Plan),
@@ -85,6 +85,8 @@ pub(super) enum Command {
     Check(Check),
     /// Give a copy of an image ids of its own: table, partitions, file systems
     Reid(Reid),
+    /// Make the root tree of a description: packages, overlay, users, scripts
+    Prepare(super::prepare::Prepare),
     /// Run a program in a prepared tree, as its root, in the sandbox that it was made in
     Enter(super::sandbox::Enter),
     /// Run an image in QEMU, with its serial line in this terminal
@@ -230,6 +232,12 @@ pub(super) struct Build {
     /// How results are written.
     #[command(flatten)]
     pub(super) writing: Writing,
+    /// How packages come.
+    #[command(flatten)]
+    pub(super) fetching: super::prepare::Fetching,
+    /// How sandboxes are made.
+    #[command(flatten)]
+    pub(super) sandboxed: super::sandbox::Sandboxed,
 }
 
 /// `diskwright plan`

@@ -3,6 +3,7 @@
 use super::args::{Build, Changes, Create, Selection, Shape, Writing};
 use super::fail::{Code, Failure};
 use super::plan::{layout_text, warn};
+use super::prepare::{Way, tree};
 use super::say::{Voice, size};
 use super::setting::Setting;
 use super::timing::Clock;
@@ -11,12 +12,12 @@ use crate::build::{self, BuildError, Report, Request, Stage, identity};
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::{Description, load_with};
 use crate::emit;
-use crate::model::{Arch, Image, ImageSource, System};
+use crate::model::{Arch, Image, ImageSource, Item, Phase, System};
 use crate::plan::plan as plan_of;
 use crate::report::LayoutReport;
 use crate::resolve::{Choice, Resolved, from_tree, resolve, select};
-use crate::root::{self, Task, hooks, prepare};
-use crate::survey::{Survey, image_source, images};
+use crate::root::{self, Task, hooks};
+use crate::survey::{self, Origin, Survey, image_source, images};
 use diskwright_formats::fault::Refusal;
 use diskwright_formats::identity::Identity;
 use serde::Serialize;
@@ -79,18 +80,39 @@ pub(super) fn build(
     voice: Voice,
 ) -> Result<Option<Outcome>, Failure> {
     let mut clock = Clock::start(setting.timings);
-    let Build { description, output, selection, changes, shape, writing } = args;
+    let Build { description, output, selection, changes, shape, writing, fetching, sandboxed } = args;
     let (description, resolved) = described(&description, &selection, &changes, &shape, Task::Build, voice)?;
     refuse_lacks(&resolved, voice)?;
-    let prepared = prepare(&description, &resolved).map_err(|error| voice.unprepared(error))?;
-    clock.stage("describe");
-    let survey = root::survey(&prepared, &surveying(shape.owner, setting, Some(existing(&output))))?;
+    let chosen = selecting(&selection, &shape)?;
+    let options = surveying(shape.owner, setting, Some(existing(&output)));
+    let mut epoch = None;
+    let survey = if needs_packages(&description, &chosen) {
+        let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: true };
+        let ready = tree(&description, &chosen, &way, None, setting, voice)?;
+        clock.stage("prepare");
+        epoch = Some(ready.epoch);
+        let (path, record) = (ready.place.directory.clone(), Some(ready.place.record_path()));
+        let options = survey::Options { epoch: ready.epoch, ..options };
+        survey::survey(&Origin::Directory { path, record }, &options)?
+    } else {
+        let prepared = root::prepare(&description, &resolved).map_err(|error| voice.unprepared(error))?;
+        clock.stage("describe");
+        root::survey(&prepared, &options)?
+    };
+    let setting = &Setting { epoch: setting.epoch.or(epoch), ..setting.clone() };
     let wanted = Wanted::described(resolved).used_by(system_of(&survey, shape.target.as_deref())?);
     clock.stage("survey");
     let place = Place { directory: output, file: None, largest };
     let made = make(wanted, survey, place, writing, setting, voice, clock)?;
     let bundle_format = bundle_format(&description, &selecting(&selection, &shape)?);
     Ok(made.map(|made| Outcome { bundle_format, ..made }))
+}
+
+/// Whether a tree is more than its overlay.
+fn needs_packages(description: &Description, choice: &Choice) -> bool {
+    let selection = select(&description.model, choice);
+    let phases = [Phase::Bootstrap, Phase::Image];
+    selection.is_ok_and(|it| phases.iter().any(|&phase| !it.items(phase, Item::Package).is_empty()))
 }
 
 /// What selects a type: no image is looked at.

@@ -12,6 +12,7 @@ mod info;
 mod inspect;
 mod mkfs;
 mod plan;
+mod prepare;
 mod reid;
 mod run;
 mod sandbox;
@@ -100,6 +101,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Tree(args) => tree::tree(&args, &setting, voice),
         Command::Inspect(args) => inspect::inspect(&args, voice),
         Command::Check(args) => check::check(&args, voice),
+        Command::Prepare(args) => prepare::prepare(args, &setting, voice),
         Command::Enter(args) => sandbox::enter(args, &setting, voice),
         Command::Reid(args) => reid::reid(args, &setting, voice),
         Command::Doctor => doctor::doctor(&setting, voice),

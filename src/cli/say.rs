@@ -225,6 +225,64 @@ impl Drop for Bar {
     }
 }
 
+/// Progress of the making of a tree: what is done, and how far it is fetched. Lines where there is no terminal.
+pub(super) struct FetchBar {
+    bar: ProgressBar,
+    voice: Voice,
+    /// Set by Ctrl-C and SIGTERM, which end the work in order.
+    pub(super) cancelled: Arc<AtomicBool>,
+}
+
+impl FetchBar {
+    /// From now on signals end the work in order.
+    pub(super) fn new(voice: Voice) -> Result<FetchBar, Failure> {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, cancelled.clone())?;
+        }
+        let shown = !voice.quiet && voice.terminal;
+        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}").expect("a constant template"),
+        );
+        if shown {
+            bar.enable_steady_tick(std::time::Duration::from_millis(120));
+        }
+        Ok(FetchBar { bar, voice, cancelled })
+    }
+
+    /// Something begins.
+    pub(super) fn begin(&self, what: &str) {
+        self.bar.set_message(what.to_owned());
+        if !self.voice.terminal {
+            self.voice.note(what);
+        }
+    }
+}
+
+impl crate::root::fetch::Progress for FetchBar {
+    fn at(&self, state: &crate::root::fetch::State<'_>) {
+        let crate::root::fetch::State { bytes, total_bytes, files, total_files, name } = *state;
+        let (bytes, total) = (size(bytes), size(total_bytes));
+        self.bar.set_message(format!("fetching {files} of {total_files}, {bytes} of {total}: {name}"));
+    }
+
+    fn note(&self, text: &str) {
+        self.bar.suspend(|| self.voice.note(text));
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for FetchBar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// Bytes in the largest unit that keeps three digits: `1.50 GiB`.
 pub(super) fn size(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];

@@ -3,6 +3,7 @@
 use super::args::{Common, Timings};
 use super::fail::{Code, Failure};
 use crate::report::Ink;
+use crate::root::fetch::{FetchError, Proxies, Trust};
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,12 @@ pub(super) struct Setting {
     pub(super) home: Option<PathBuf>,
     /// Which characters the user's terminal has, by the locale.
     pub(super) ink: Ink,
+    /// The proxies that the environment names, or what is wrong with them.
+    pub(super) proxies: Result<Proxies, FetchError>,
+    /// The certificate authorities that it names.
+    pub(super) trust: Trust,
+    /// Seconds since 1970: against which signatures are checked; no image knows it.
+    pub(super) now: i64,
     temporary: PathBuf,
 }
 
@@ -75,6 +82,9 @@ impl Setting {
             path: env::var_os("PATH").unwrap_or_default(),
             home: home.filter(|home| !home.as_os_str().is_empty()),
             ink,
+            proxies: proxies(),
+            trust: Trust { instead: env::var_os("SSL_CERT_FILE").map(PathBuf::from), also: Vec::new() },
+            now: now(),
             temporary,
         })
     }
@@ -100,4 +110,22 @@ impl Setting {
     pub(super) fn epoch_or_default(&self) -> i64 {
         self.epoch.unwrap_or(DEFAULT_EPOCH)
     }
+}
+
+/// The variables that curl, wget and apt know; small letters count before capital ones.
+#[allow(clippy::disallowed_methods)] // the one place that reads the environment
+fn proxies() -> Result<Proxies, FetchError> {
+    // A web server hands a client's header to its programs as HTTP_PROXY: only the small one counts.
+    let one = |names: &[&str]| names.iter().find_map(|name| env::var(name).ok());
+    let http = one(&["http_proxy"]);
+    let https = one(&["https_proxy", "HTTPS_PROXY"]);
+    let all = one(&["all_proxy", "ALL_PROXY"]);
+    let no = one(&["no_proxy", "NO_PROXY"]);
+    Proxies::new(http.as_deref(), https.as_deref(), all.as_deref(), no.as_deref())
+}
+
+#[allow(clippy::disallowed_methods)] // what signatures and Release files are checked against
+fn now() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.ok().and_then(|now| i64::try_from(now.as_secs()).ok()).unwrap_or_default()
 }

@@ -5,10 +5,13 @@
 //! named like the profile (KIWI NG, `system/setup.py: import_overlay_files`). Beyond KIWI, a record `NAME.tree` beside
 //! such a directory gives owners, modes and times, so that they do not depend on how it was copied here.
 
+pub mod apt;
 pub mod deb;
 pub mod fetch;
+pub mod prepare;
 pub mod repository;
 pub mod sandbox;
+mod settle;
 pub mod setup;
 pub mod store;
 pub mod tree;

@@ -148,7 +148,11 @@ pub struct Work {
 impl Work {
     /// The tree.
     pub fn tree(&self) -> Place {
-        Place { directory: self.directory.join("root"), parent: self.directory.clone(), record: "root.tree".to_owned() }
+        Place {
+            directory: self.directory.join("root"),
+            parent: self.directory.clone(),
+            record: "root.tree".to_owned(),
+        }
     }
 
     /// What lies beside the tree under this name.

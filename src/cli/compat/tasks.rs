@@ -23,6 +23,8 @@ pub(super) fn build(task: Task<'_>) -> Result<(), Failure> {
     let target = path(call, "target-dir");
     let writing = task.options.making.writing;
     let args = Build {
+        fetching: Default::default(),
+        sandboxed: Default::default(),
         description: path(call, "description"),
         output: target.clone(),
         selection: selection(call, voice)?,

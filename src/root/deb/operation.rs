@@ -29,7 +29,8 @@ impl Unpack {
     /// Does it; `/` is the tree.
     pub(in crate::root) fn execute(&self, inputs: &Inputs) -> Result<Vec<u8>, OperationError> {
         let directory = inputs.get(PACKAGES);
-        let directory = directory.ok_or_else(|| OperationError::Host("no directory of packages".to_owned()))?;
+        let directory =
+            directory.ok_or_else(|| OperationError::Host("no directory of packages".to_owned()))?;
         let open = |(name, path): &(String, PathBuf)| -> Result<Deb, OperationError> {
             let file = openat(directory, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
             let file = file.map_err(|error| OperationError::Host(format!("{name}: {error}")))?;

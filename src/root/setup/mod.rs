@@ -34,6 +34,18 @@ impl Step {
 
     /// Does it; `/` is the tree.
     pub(super) fn execute(&self, _: &Inputs) -> Result<Vec<u8>, OperationError> {
-        Err(OperationError::Host("not yet".to_owned()))
+        match self {
+            Step::Write { path, text, mode } => {
+                use std::os::unix::fs::PermissionsExt;
+                fs_err::write(path, text)?;
+                fs_err::set_permissions(path, PermissionsExt::from_mode(*mode))?;
+            }
+            Step::Remove { paths } => {
+                for path in paths {
+                    let _ = fs_err::remove_file(path);
+                }
+            }
+        }
+        Ok(Vec::new())
     }
 }

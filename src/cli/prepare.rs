@@ -1,0 +1,163 @@
+//! `diskwright prepare` and `diskwright fetch`, and the tree of `diskwright build`.
+
+use super::args::{Changes, Selection, Shape};
+use super::create::choice;
+use super::fail::{Code, Failure};
+use super::sandbox::{Sandboxed, found};
+use super::say::{FetchBar, Voice};
+use super::setting::Setting;
+use crate::describe::kiwi::{Description, load_with};
+use crate::resolve::{Choice, select};
+use crate::root::fetch::{Cache, FetchError, FetchErrorKind, Fetcher, Options};
+use crate::root::prepare::{Preparation, PrepareError, Ready, is_empty};
+use crate::root::store::Store;
+use crate::root::tree::Place;
+use clap::Args;
+use serde::Serialize;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// How packages come, and what is kept of earlier builds.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Packages")]
+pub(super) struct Fetching {
+    /// Make no connection: what is not in the cache is an error
+    #[arg(long)]
+    pub(super) offline: bool,
+    /// Begin at the beginning, whatever earlier builds have finished
+    #[arg(long)]
+    pub(super) fresh: bool,
+    /// Scripts of the description reach the network
+    #[arg(long)]
+    pub(super) script_network: bool,
+}
+
+/// `diskwright prepare`
+#[derive(Args, Debug)]
+pub(super) struct Prepare {
+    /// Directory of the description, or its file
+    pub(super) description: PathBuf,
+    /// The directory that becomes the tree; its record appears beside it, as DIR.tree
+    #[arg(long, value_name = "DIR")]
+    pub(super) root: PathBuf,
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    #[command(flatten)]
+    pub(super) changes: Changes,
+    #[command(flatten)]
+    pub(super) fetching: Fetching,
+    #[command(flatten)]
+    pub(super) sandboxed: Sandboxed,
+    /// The machine [default: x86_64]
+    #[arg(long, value_name = "ARCH")]
+    pub(super) arch: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Prepared<'a> {
+    schema: u32,
+    directory: &'a Path,
+    record: PathBuf,
+    epoch: i64,
+    reused: &'a [&'static str],
+}
+
+/// Makes the tree of a description.
+pub(super) fn prepare(args: Prepare, setting: &Setting, voice: Voice) -> Result<(), Failure> {
+    let Prepare { description, root, selection, changes, fetching, sandboxed, arch } = args;
+    let shape = Shape { arch, ..Shape::default() };
+    let choice = choice(&selection, &shape, OsStr::new(""))?;
+    let loaded = load_with(&description, selection.kiwi_file.as_deref(), &choice, &changes.overrides());
+    let description = loaded.map_err(|error| voice.load_error(error))?;
+    let place = Place::of(&root).ok_or_else(|| {
+        Failure::new(Code::Usage, format!("--root {}: not the name of a directory", root.display()))
+    })?;
+    if place.directory.exists() && !is_empty(&place.directory) {
+        let message = format!("{}: is there already", place.directory.display());
+        return Err(
+            Failure::new(Code::Refused, message).hint("name a directory that is not there, or an empty one")
+        );
+    }
+    let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: false };
+    let ready = tree(&description, &choice, &way, Some(&place), setting, voice)?;
+    let result = Prepared {
+        schema: 1,
+        directory: &ready.place.directory,
+        record: ready.place.record_path(),
+        epoch: ready.epoch,
+        reused: &ready.reused,
+    };
+    voice.result(&result, &format!("{}\n", ready.place.directory.display()))
+}
+
+/// How a tree is made.
+pub(super) struct Way<'a> {
+    pub(super) fetching: &'a Fetching,
+    pub(super) sandboxed: &'a Sandboxed,
+    /// Whether scripts that KIWI runs when it makes the image run, too.
+    pub(super) finish: bool,
+}
+
+/// The tree of a description, in `into` or in the cache.
+pub(super) fn tree(
+    description: &Description,
+    choice: &Choice,
+    way: &Way<'_>,
+    into: Option<&Place>,
+    setting: &Setting,
+    voice: Voice,
+) -> Result<Ready, Failure> {
+    let bar = FetchBar::new(voice)?;
+    let sandbox = found(way.sandboxed, setting, bar.cancelled.clone())?;
+    let selection = select(&description.model, choice).map_err(|error| voice.resolve_error(error))?;
+    let fetcher = fetcher(way.fetching, setting)?;
+    let store = Store::new(&setting.cache_dir);
+    let preparation = Preparation {
+        description,
+        selection: &selection,
+        arch: choice.arch,
+        sandbox: &sandbox,
+        fetcher: &fetcher,
+        store: &store,
+        epoch: setting.epoch,
+        now: setting.now,
+        obs: None,
+        network: way.fetching.script_network,
+        reuse: !way.fetching.fresh,
+        finish: way.finish,
+        progress: &bar,
+        begun: &|what| bar.begin(what),
+    };
+    let made = preparation.run(into);
+    drop(bar);
+    made.map_err(|error| failure(error, voice))
+}
+
+fn fetcher(fetching: &Fetching, setting: &Setting) -> Result<Fetcher, Failure> {
+    let cache = Cache::open(&setting.cache_dir)?;
+    let proxies = setting.proxies.clone().map_err(Failure::from)?;
+    let options =
+        Options { offline: fetching.offline, proxies, trust: setting.trust.clone(), ..Options::default() };
+    Ok(Fetcher::new(cache, options))
+}
+
+fn failure(error: PrepareError, voice: Voice) -> Failure {
+    match error {
+        PrepareError::Description(diagnostics) => voice.refused(&diagnostics),
+        PrepareError::Refused(refusal) => refusal.into(),
+        PrepareError::Fetch(error) => error.into(),
+        PrepareError::Sandbox(error, tree) => super::sandbox::failure(error, tree.as_deref()),
+        PrepareError::Io(error) => error.into(),
+    }
+}
+
+impl From<FetchError> for Failure {
+    fn from(error: FetchError) -> Failure {
+        let code = match error.kind {
+            FetchErrorKind::Cancelled => Code::Cancelled,
+            kind if kind.is_environment() => Code::Environment,
+            _ => Code::Refused,
+        };
+        Failure { code, message: error.to_string(), hint: error.hint }
+    }
+}

@@ -1,0 +1,140 @@
+//! What the tree's own apt and dpkg are asked to do.
+
+use super::MIRROR;
+use crate::root::deb::{Filter, Script};
+use crate::root::sandbox::{BINDS, Operation, Run};
+use crate::root::setup::Step;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// Tells maintainer scripts to start no services (invoke-rc.d(8)); it is there while packages are installed.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// How packages are installed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether recommended packages come along (`patternType="plusRecommended"`).
+    pub recommends: bool,
+    /// What dpkg leaves out.
+    pub filters: Vec<Filter>,
+    /// `SOURCE_DATE_EPOCH` of what runs, in seconds since 1970.
+    pub epoch: i64,
+}
+
+impl Settings {
+    /// apt's settings, which lie in the mirror and not in the tree (apt.conf(5)).
+    pub fn apt_conf(&self) -> String {
+        let mirror = format!("{BINDS}/{MIRROR}");
+        let mut text = format!(
+            "Dir::Etc::SourceList \"{mirror}/sources.list\";\n\
+             Dir::Etc::SourceParts \"/dev/null\";\n\
+             Dir::Etc::Preferences \"{mirror}/preferences\";\n\
+             APT::Install-Recommends \"{}\";\n\
+             APT::Install-Suggests \"false\";\n\
+             APT::Get::Assume-Yes \"true\";\n\
+             APT::Sandbox::User \"root\";\n\
+             Acquire::Languages \"none\";\n\
+             Acquire::Check-Date \"false\";\n\
+             DPkg::Use-Pty \"false\";\n\
+             DPkg::Inhibit-Shutdown \"0\";\n",
+            self.recommends
+        );
+        for option in self.dpkg_options() {
+            let _ = writeln!(text, "DPkg::Options:: \"{option}\";");
+        }
+        text
+    }
+
+    fn dpkg_options(&self) -> Vec<String> {
+        let filters = self.filters.iter().map(|filter| {
+            let word = if filter.include { "include" } else { "exclude" };
+            format!("--path-{word}={}", filter.pattern)
+        });
+        // A tree that was interrupted is made again: nothing is gained by forcing it to the disk.
+        ["--force-unsafe-io".to_owned(), "--force-confold".to_owned()].into_iter().chain(filters).collect()
+    }
+
+    /// The environment of apt, dpkg and maintainer scripts.
+    fn environment(&self) -> BTreeMap<String, String> {
+        let epoch = self.epoch.to_string();
+        let conf = format!("{BINDS}/{MIRROR}/apt.conf");
+        [
+            ("APT_CONFIG", conf.as_str()),
+            ("DEBIAN_FRONTEND", "noninteractive"),
+            ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
+            ("DEBCONF_NOWARNINGS", "yes"),
+            ("SOURCE_DATE_EPOCH", &epoch),
+            // Initrds are made once, at the end.
+            ("INITRD", "No"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+    }
+
+    fn run<'a>(&self, what: &str, words: impl IntoIterator<Item = &'a str>) -> Run {
+        Run { environment: self.environment(), ..Run::new(what, words) }
+    }
+
+    /// Services are not started while packages are installed.
+    pub fn hold_services(&self) -> Operation {
+        let text = "#!/bin/sh\nexit 101\n".to_owned();
+        Operation::Setup(Step::Write { path: POLICY.to_owned(), text, mode: 0o755 })
+    }
+
+    /// The reverse.
+    pub fn release_services(&self) -> Operation {
+        Operation::Setup(Step::Remove { paths: vec![POLICY.to_owned()] })
+    }
+
+    /// `preinst` scripts, then everything that is unpacked is configured.
+    pub fn configure(&self, scripts: &[Script]) -> Vec<Operation> {
+        let script = |script: &Script| {
+            let words =
+                std::iter::once(script.path.as_str()).chain(script.arguments.iter().map(String::as_str));
+            let mut run = self.run(&format!("preinst of {}", script.package), words);
+            run.environment.extend(script.environment.iter().cloned());
+            Operation::Run(run)
+        };
+        let configure = self.run("configure packages", ["dpkg", "--force-depends", "--configure", "-a"]);
+        scripts.iter().map(script).chain([Operation::Run(configure)]).collect()
+    }
+
+    /// apt reads the mirror.
+    pub fn update(&self) -> Operation {
+        Operation::Run(self.run("read the repositories", ["apt-get", "--quiet", "update"]))
+    }
+
+    /// apt solves what is asked for; its result names the files that it needs.
+    pub fn solve(&self, names: &[String]) -> Operation {
+        let words = ["apt-get", "--quiet", "--quiet", "--print-uris", "install"];
+        let words = words.into_iter().chain(names.iter().map(String::as_str));
+        Operation::Run(Run { capture: true, ..self.run("solve packages", words) })
+    }
+
+    /// apt installs them.
+    pub fn install(&self, names: &[String]) -> Operation {
+        let words = ["apt-get", "--quiet", "install"].into_iter().chain(names.iter().map(String::as_str));
+        Operation::Run(self.run("install packages", words))
+    }
+
+    /// Takes packages away with those that nothing needs any more.
+    pub fn uninstall(&self, names: &[String]) -> Operation {
+        let words = ["apt-get", "--quiet", "--auto-remove", "remove"];
+        let words = words.into_iter().chain(names.iter().map(String::as_str));
+        Operation::Run(self.run("uninstall packages", words))
+    }
+
+    /// Takes packages away, whatever needs them, without their scripts.
+    pub fn delete(&self, names: &[String]) -> Vec<Operation> {
+        let scripts = names
+            .iter()
+            .flat_map(|name| ["prerm", "postrm"].map(|it| format!("/var/lib/dpkg/info/{name}.{it}")));
+        let words =
+            ["dpkg", "--remove", "--force-remove-reinstreq", "--force-remove-essential", "--force-depends"];
+        let words = words.into_iter().chain(names.iter().map(String::as_str));
+        vec![
+            Operation::Setup(Step::Remove { paths: scripts.collect() }),
+            Operation::Run(self.run("delete packages", words)),
+        ]
+    }
+}

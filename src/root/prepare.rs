@@ -1,0 +1,461 @@
+//! A tree from a description: the order of it all (KIWI NG, `system/prepare.py`; the reference order is its `prepare` step).
+//!
+//! ```text
+//! repositories --> bootstrap --> packages --> setup --> scripts --> removal --> initrd, lists, scrub --> prepared tree
+//!                     |             |                                                                        |
+//!                  kept by key   kept by key                                                           kept by key
+//! ```
+//!
+//! A key is a digest of all that a phase depends on: this program's version, the packages, what the description says, every
+//! byte beside it. What was finished once is taken from the [`Store`]; a build that failed begins where it stopped.
+
+use super::apt::{self, AptError, Mirror, Repository, Surroundings, steps};
+use super::deb::{self, Script};
+use super::fetch::{FetchError, Fetcher, Progress};
+use super::repository::{self, Base, Chosen, Runtime, Source, closure, debian_architecture, sources};
+use super::sandbox::{Log, Operation, Sandbox, SandboxError, Session};
+use super::settle;
+use super::store::{Key, Store, Work, copy_tree};
+use super::tree::Place;
+use crate::describe::Diagnostics;
+use crate::describe::kiwi::Description;
+use crate::model::words::{PackageManager, PatternType};
+use crate::model::{Arch, Item, Phase};
+use crate::resolve::Selection;
+use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What a tree is made with.
+pub struct Preparation<'a> {
+    /// What it is made of.
+    pub description: &'a Description,
+    /// Which part of it.
+    pub selection: &'a Selection<'a>,
+    /// The machine.
+    pub arch: Arch,
+    /// Where it is made.
+    pub sandbox: &'a Sandbox,
+    /// Fetches packages.
+    pub fetcher: &'a Fetcher,
+    /// Keeps trees.
+    pub store: &'a Store,
+    /// The latest time in the tree, in seconds since 1970; `None`: the newest date of the repositories.
+    pub epoch: Option<i64>,
+    /// The time, in seconds since 1970: against which signatures and Release files are checked.
+    pub now: i64,
+    /// Base URL of a build service's downloads.
+    pub obs: Option<&'a str>,
+    /// Whether scripts of the description reach the network.
+    pub network: bool,
+    /// Whether finished phases of earlier builds count.
+    pub reuse: bool,
+    /// Whether scripts that KIWI runs when it makes the image of a tree run, too.
+    pub finish: bool,
+    /// Hears what is fetched.
+    pub progress: &'a dyn Progress,
+    /// Hears what begins.
+    pub begun: &'a dyn Fn(&str),
+}
+
+/// A tree that is ready.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Where it is.
+    pub place: Place,
+    /// The latest time in it, in seconds since 1970.
+    pub epoch: i64,
+    /// Phases that were taken from earlier builds.
+    pub reused: Vec<&'static str>,
+}
+
+/// Why there is no tree.
+#[derive(Debug)]
+pub enum PrepareError {
+    /// What the description must change, with its place.
+    Description(Diagnostics),
+    /// What somebody must change.
+    Refused(Refusal),
+    /// A file could not be fetched.
+    Fetch(FetchError),
+    /// Something in the sandbox failed; the tree as it was then, if it can be entered.
+    Sandbox(SandboxError, Option<PathBuf>),
+    /// The host would not do it.
+    Io(io::Error),
+}
+
+impl fmt::Display for PrepareError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PrepareError::Description(diagnostics) => diagnostics.fmt(f),
+            PrepareError::Refused(refusal) => refusal.fmt(f),
+            PrepareError::Fetch(error) => error.fmt(f),
+            PrepareError::Sandbox(error, _) => error.fmt(f),
+            PrepareError::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PrepareError {}
+
+impl From<Refusal> for PrepareError {
+    fn from(refusal: Refusal) -> PrepareError {
+        PrepareError::Refused(refusal)
+    }
+}
+
+impl From<AptError> for PrepareError {
+    fn from(error: AptError) -> PrepareError {
+        match error {
+            AptError::Refused(refusal) => PrepareError::Refused(refusal),
+            AptError::Fetch(error) => PrepareError::Fetch(error),
+            AptError::Io(error) => PrepareError::Io(error),
+        }
+    }
+}
+
+impl From<SandboxError> for PrepareError {
+    fn from(error: SandboxError) -> PrepareError {
+        PrepareError::Sandbox(error, None)
+    }
+}
+
+impl From<io::Error> for PrepareError {
+    fn from(error: io::Error) -> PrepareError {
+        PrepareError::Io(error)
+    }
+}
+
+/// The input that the description's directory is.
+pub const DESCRIPTION: &str = "description";
+
+/// What is installed, before anything is.
+struct Wishes {
+    bootstrap: Vec<String>,
+    image: Vec<String>,
+    uninstall: Vec<String>,
+    delete: Vec<String>,
+    recommends: bool,
+}
+
+impl Preparation<'_> {
+    fn around(&self) -> Surroundings<'_> {
+        Surroundings {
+            fetcher: self.fetcher,
+            progress: self.progress,
+            now: self.now,
+            architecture: debian_architecture(self.arch),
+        }
+    }
+
+    /// Makes the tree, in `into` or in the store.
+    pub fn run(&self, into: Option<&Place>) -> Result<Ready, PrepareError> {
+        self.refuse()?;
+        let sources = self.sources()?;
+        (self.begun)("reading repositories");
+        let repositories = apt::read(&sources, &self.around())?;
+        let newest = repositories.iter().filter_map(|one| one.release.date).max();
+        let epoch = self.epoch.or(newest).unwrap_or_default();
+        let wishes = self.wishes();
+        let chosen = self.chosen(&repositories, &wishes)?;
+        let keys = self.keys(&repositories, &chosen, &wishes, epoch)?;
+        let ready = |place, reused| Ready { place, epoch, reused };
+        if let Some(place) = self.store.find(&keys.tree).filter(|_| self.reuse) {
+            return match into {
+                None => Ok(ready(place, vec!["tree"])),
+                Some(into) => {
+                    copy_tree(&place, into)?;
+                    Ok(ready(into.clone(), vec!["tree"]))
+                }
+            };
+        }
+        let work = self.store.work(&self.description.model.name, self.sandbox)?;
+        let log = Log::create(work.beside("log"))?;
+        let job =
+            Job { preparation: self, repositories: &repositories, wishes: &wishes, epoch, work: &work, log };
+        match job.make(&chosen, &keys) {
+            Ok(reused) => {
+                let place = match into {
+                    None => self.store.keep(&keys.tree, &work.tree())?,
+                    Some(into) => {
+                        copy_tree(&work.tree(), into)?;
+                        into.clone()
+                    }
+                };
+                work.clear()?;
+                Ok(ready(place, reused))
+            }
+            Err(error) => Err(job.left(error)),
+        }
+    }
+
+    /// Fetches everything that a build needs that can be known without one: indexes, and the packages of the bootstrap.
+    /// What the tree's apt chooses is fetched by a build without its end.
+    pub fn sources(&self) -> Result<Vec<Source>, PrepareError> {
+        let runtime = Runtime { directory: &self.description.directory, arch: self.arch, obs: self.obs };
+        let sources = sources(&self.selection.repositories(), &runtime).map_err(PrepareError::Description)?;
+        if !sources.iter().any(|source| source.serves(debian_architecture(self.arch))) {
+            let spot = Spot::new("description", self.description.model.name.clone());
+            let reason = "no repository to install packages from";
+            let hint = "add a <repository> of type apt-deb, or say --set-repo";
+            return Err(Refusal::new(RefusalKind::Missing, spot, reason).hint(hint).into());
+        }
+        Ok(sources)
+    }
+
+    /// What cannot be done yet is said before anything is fetched.
+    fn refuse(&self) -> Result<(), PrepareError> {
+        let manager = self.selection.package_manager();
+        if manager != PackageManager::Apt {
+            let spot = Spot::new("description", self.description.model.name.clone());
+            let reason = format!("trees can only be made by apt yet, not by {}", manager.name());
+            let hint = "make the tree by other means, and `diskwright create` the image: --root TREE";
+            return Err(Refusal::new(RefusalKind::Unsupported, spot, reason).hint(hint).into());
+        }
+        settle::refuse(self.description, self.selection)?;
+        Ok(())
+    }
+
+    fn wishes(&self) -> Wishes {
+        let names =
+            |phase| -> Vec<String> { self.selection.names(phase, Item::Package).into_keys().collect() };
+        Wishes {
+            bootstrap: names(Phase::Bootstrap),
+            image: names(Phase::Image),
+            uninstall: names(Phase::Uninstall),
+            delete: names(Phase::Delete),
+            recommends: self.selection.pattern(Phase::Image) == PatternType::PlusRecommended,
+        }
+    }
+
+    /// What a first tree is made of.
+    fn chosen(&self, repositories: &[Repository], wishes: &Wishes) -> Result<Vec<Chosen>, PrepareError> {
+        let catalogue = apt::catalogue(repositories)?;
+        let names: Vec<&str> = wishes.bootstrap.iter().map(String::as_str).collect();
+        let architecture = debian_architecture(self.arch);
+        let wanted = repository::Wanted { base: Base::Essential, names: &names, architecture };
+        Ok(closure(&catalogue, &wanted)?)
+    }
+
+    fn keys(
+        &self,
+        repositories: &[Repository],
+        chosen: &[Chosen],
+        wishes: &Wishes,
+        epoch: i64,
+    ) -> Result<Keys, PrepareError> {
+        let text = |lines: &[String]| lines.join("\n").into_bytes();
+        let packages: Vec<String> = chosen.iter().map(|one| format!("{:?}", one.digest)).collect();
+        let offered: Vec<String> = repositories.iter().flat_map(|one| one.digests.clone()).collect();
+        let bootstrap = Key::new(concat!("bootstrap ", env!("CARGO_PKG_VERSION")))
+            .and("epoch", epoch.to_string().as_bytes())
+            .and("packages", &text(&packages))
+            .and("filters", format!("{:?}", settle::filters(self.selection)).as_bytes());
+        let installed = bootstrap
+            .clone()
+            .and("offered", &text(&offered))
+            .and("image", &text(&wishes.image))
+            .and("recommends", &[u8::from(wishes.recommends)])
+            .and("early", &settle::early_inputs(self.description)?);
+        let tree = installed
+            .clone()
+            .and(
+                "removed",
+                &text(&[wishes.uninstall.clone(), vec![String::new()], wishes.delete.clone()].concat()),
+            )
+            .and("network", &[u8::from(self.network)])
+            .and("finish", &[u8::from(self.finish)])
+            .and("profiles", self.selection.profiles.join(" ").as_bytes())
+            .and("description", &settle::inputs(self.description)?);
+        Ok(Keys { bootstrap, installed, tree })
+    }
+}
+
+/// Keys of the phases.
+struct Keys {
+    bootstrap: Key,
+    installed: Key,
+    tree: Key,
+}
+
+/// A tree in the making.
+struct Job<'a> {
+    preparation: &'a Preparation<'a>,
+    repositories: &'a [Repository],
+    wishes: &'a Wishes,
+    epoch: i64,
+    work: &'a Work,
+    log: Log,
+}
+
+impl Job<'_> {
+    /// Makes it, from the last phase on that is kept.
+    fn make(&self, chosen: &[Chosen], keys: &Keys) -> Result<Vec<&'static str>, PrepareError> {
+        let reused = self.packages(chosen, keys)?;
+        self.settle()?;
+        (self.preparation.begun)("writing the record");
+        self.sandbox(&self.work.tree().give(self.epoch))?;
+        Ok(reused)
+    }
+
+    /// What happens after a failure: nothing of it runs any more, and its user can look into the tree, or delete it.
+    fn left(&self, error: PrepareError) -> PrepareError {
+        match (error, self.work.leave(self.epoch)) {
+            (PrepareError::Sandbox(error, _), Ok(place)) => {
+                PrepareError::Sandbox(error, Some(place.directory))
+            }
+            (error, _) => error,
+        }
+    }
+
+    fn sandbox(&self, session: &Session) -> Result<Vec<Vec<u8>>, PrepareError> {
+        let begun = self.preparation.begun;
+        Ok(self.preparation.sandbox.run(session, &self.log, &mut |operation| {
+            if let Operation::Run(run) = operation {
+                begun(&run.what);
+            }
+        })?)
+    }
+
+    /// A session in the tree.
+    fn session(&self, operations: Vec<Operation>) -> Session {
+        Session {
+            tree: self.work.tree().directory,
+            inputs: vec![
+                (deb::PACKAGES.to_owned(), self.preparation.fetcher.cache().directory().to_owned()),
+                (DESCRIPTION.to_owned(), self.preparation.description.directory.clone()),
+            ],
+            operations,
+            ..Session::default()
+        }
+    }
+
+    fn settings(&self) -> steps::Settings {
+        steps::Settings {
+            recommends: self.wishes.recommends,
+            filters: settle::filters(self.preparation.selection),
+            epoch: self.epoch,
+        }
+    }
+
+    /// Takes a kept phase into the tree.
+    fn resume(&self, key: &Key) -> Result<bool, PrepareError> {
+        let found = self.preparation.store.find(key).filter(|_| self.preparation.reuse);
+        let Some(place) = found else { return Ok(false) };
+        copy_tree(&place, &self.work.tree())?;
+        self.sandbox(&self.work.tree().take())?;
+        Ok(true)
+    }
+
+    /// Keeps a phase that is done; the tree goes on.
+    fn keep(&self, key: &Key) -> Result<(), PrepareError> {
+        let place = self.work.tree();
+        self.sandbox(&place.give(self.epoch))?;
+        self.preparation.store.keep_copy(key, &place)?;
+        self.sandbox(&place.take())?;
+        Ok(())
+    }
+
+    fn packages(&self, chosen: &[Chosen], keys: &Keys) -> Result<Vec<&'static str>, PrepareError> {
+        if self.resume(&keys.installed)? {
+            return Ok(vec!["packages"]);
+        }
+        let mut reused = Vec::new();
+        if self.resume(&keys.bootstrap)? {
+            reused.push("bootstrap");
+        } else {
+            self.bootstrap(chosen)?;
+            self.keep(&keys.bootstrap)?;
+        }
+        self.install()?;
+        self.keep(&keys.installed)?;
+        Ok(reused)
+    }
+
+    fn bootstrap(&self, chosen: &[Chosen]) -> Result<(), PrepareError> {
+        let Preparation { begun, .. } = self.preparation;
+        begun(&format!("fetching {} packages", chosen.len()));
+        let stored = apt::fetch_chosen(chosen, self.repositories, &self.preparation.around())?;
+        let packages = chosen.iter().zip(&stored);
+        let packages =
+            packages.map(|(one, stored)| (format!("{} {}", one.name, one.version), stored.relative()));
+        let architectures = vec![debian_architecture(self.preparation.arch).to_owned()];
+        let settings = self.settings();
+        let options = deb::Options {
+            architectures,
+            filters: settings.filters.clone(),
+            threads: rayon::current_num_threads(),
+        };
+        begun(&format!("unpacking {} packages", chosen.len()));
+        let unpack = Operation::Unpack(deb::Unpack { packages: packages.collect(), options });
+        let session = Session { bare: true, ..self.session(vec![unpack]) };
+        let results = self.sandbox(&session)?;
+        let scripts: Vec<Script> = serde_json::from_slice(results.first().map_or(&b"[]"[..], Vec::as_slice))
+            .map_err(io::Error::from)?;
+        let mirror = self.mirror()?;
+        let mut operations = vec![settings.hold_services()];
+        operations.extend(settings.configure(&scripts));
+        self.sandbox(&Session { binds: vec![mirror.bind()], ..self.session(operations) })?;
+        Ok(())
+    }
+
+    fn mirror(&self) -> Result<Mirror, PrepareError> {
+        Ok(Mirror::write(&self.work.beside("mirror"), self.repositories, &self.settings())?)
+    }
+
+    /// What comes into the tree behind the bootstrap, before the description's files.
+    fn install(&self) -> Result<(), PrepareError> {
+        let Preparation { description, selection, begun, .. } = self.preparation;
+        let early = settle::early(description, selection, self.epoch);
+        if !early.is_empty() {
+            self.sandbox(&self.scripted(early))?;
+        }
+        let names = &self.wishes.image;
+        if names.is_empty() {
+            return Ok(());
+        }
+        let mirror = self.mirror()?;
+        let settings = self.settings();
+        let within = |operations| Session { binds: vec![mirror.bind()], ..self.session(operations) };
+        let results = self.sandbox(&within(vec![settings.update(), settings.solve(names)]))?;
+        let printed = results.last().map(Vec::as_slice).unwrap_or_default();
+        begun("fetching packages");
+        mirror.add(&String::from_utf8_lossy(printed), &self.preparation.around())?;
+        self.sandbox(&within(vec![settings.hold_services(), settings.install(names)]))?;
+        Ok(())
+    }
+
+    /// A session in which scripts of the description run.
+    fn scripted(&self, operations: Vec<Operation>) -> Session {
+        Session { network: self.preparation.network, ..self.session(operations) }
+    }
+
+    /// Everything behind the packages.
+    fn settle(&self) -> Result<(), PrepareError> {
+        let Preparation { description, selection, .. } = self.preparation;
+        let settings = self.settings();
+        let mut operations = vec![settings.release_services()];
+        operations.extend(settle::settle(description, selection, self.epoch)?);
+        self.sandbox(&self.scripted(operations))?;
+        let mut removal = Vec::new();
+        if !self.wishes.uninstall.is_empty() {
+            removal.push(settings.uninstall(&self.wishes.uninstall));
+        }
+        if !self.wishes.delete.is_empty() {
+            removal.extend(settings.delete(&self.wishes.delete));
+        }
+        if !removal.is_empty() {
+            let mirror = self.mirror()?;
+            self.sandbox(&Session { binds: vec![mirror.bind()], ..self.session(removal) })?;
+        }
+        self.sandbox(&self.session(settle::finish(selection, self.epoch)))?;
+        Ok(())
+    }
+}
+
+/// Whether a path is a directory with nothing in it.
+pub fn is_empty(path: &Path) -> bool {
+    #[allow(clippy::disallowed_methods)] // one name is enough
+    fs_err::read_dir(path).is_ok_and(|mut names| names.next().is_none())
+}

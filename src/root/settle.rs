@@ -1,0 +1,110 @@
+//! What a description does to a tree beside its packages, as lists of operations in KIWI's order.
+
+use super::deb::Filter;
+use super::sandbox::Operation;
+use crate::describe::kiwi::Description;
+use crate::model::elements::value;
+use crate::resolve::Selection;
+use diskwright_formats::fault::Refusal;
+use sha2::{Digest, Sha256};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// What cannot be done is said before anything is fetched.
+pub(super) fn refuse(_: &Description, _: &Selection<'_>) -> Result<(), Refusal> {
+    Ok(())
+}
+
+/// What dpkg leaves out: documentation and other languages, where the description says so (`rpm-excludedocs`,
+/// `rpm-locale-filtering`).
+pub(super) fn filters(selection: &Selection<'_>) -> Vec<Filter> {
+    let filter = |pattern: &str, include| Filter { pattern: pattern.to_owned(), include };
+    let said = |find: fn(&crate::model::elements::Preferences) -> Option<bool>| {
+        selection.preferences.iter().find_map(|one| find(&one.said)).unwrap_or(false)
+    };
+    let mut filters = Vec::new();
+    if said(|one| value(&one.rpm_excludedocs)) {
+        let left_out = [
+            "/usr/share/doc/*",
+            "/usr/share/man/*",
+            "/usr/share/info/*",
+            "/usr/share/groff/*",
+            "/usr/share/lintian/*",
+        ];
+        filters.extend(left_out.map(|pattern| filter(pattern, false)));
+        // Licences stay, as Debian's policy wants them to.
+        filters.push(filter("/usr/share/doc/*/copyright", true));
+    }
+    if said(|one| value(&one.rpm_locale_filtering)) {
+        filters.push(filter("/usr/share/locale/*", false));
+        filters.push(filter("/usr/share/locale/locale.alias", true));
+        let locales = selection.preferences.iter().find_map(|one| one.said.locale.as_ref());
+        for locale in locales.iter().flat_map(|said| said.text.split(',')) {
+            let language = locale.split(['_', '.', '@']).next().unwrap_or(locale);
+            filters.push(filter(&format!("/usr/share/locale/{language}*"), true));
+        }
+    }
+    filters
+}
+
+/// A digest of what [`early`] reads beside the description.
+pub(super) fn early_inputs(description: &Description) -> io::Result<Vec<u8>> {
+    let script = description.directory.join("post_bootstrap.sh");
+    if script.exists() { inputs(description) } else { Ok(Vec::new()) }
+}
+
+/// A digest of every byte beside the description: names, types, modes, contents.
+pub(super) fn inputs(description: &Description) -> io::Result<Vec<u8>> {
+    let mut hash = Sha256::new();
+    add(&mut hash, &description.directory, Path::new(""))?;
+    Ok(hash.finalize().to_vec())
+}
+
+#[allow(clippy::disallowed_methods)] // sorted before it counts
+fn add(hash: &mut Sha256, top: &Path, below: &Path) -> io::Result<()> {
+    let directory = top.join(below);
+    let mut names: Vec<_> =
+        fs_err::read_dir(&directory)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>()?;
+    names.sort();
+    for name in names {
+        let path = below.join(&name);
+        let full = top.join(&path);
+        let metadata = fs_err::symlink_metadata(&full)?;
+        let mut field = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_le_bytes());
+            hash.update(bytes);
+        };
+        field(path.as_os_str().as_bytes());
+        field(&metadata.permissions().mode().to_le_bytes());
+        if metadata.is_symlink() {
+            field(fs_err::read_link(&full)?.as_os_str().as_bytes());
+        } else if metadata.is_dir() {
+            add(hash, top, &path)?;
+        } else if metadata.is_file() {
+            field(&metadata.len().to_le_bytes());
+            let mut file = fs_err::File::open(&full)?;
+            let mut buffer = vec![0; 1 << 16];
+            while let len @ 1.. = file.read(&mut buffer)? {
+                hash.update(&buffer[..len]);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Between the bootstrap and the packages of the image.
+pub(super) fn early(_: &Description, _: &Selection<'_>, _: i64) -> Vec<Operation> {
+    Vec::new()
+}
+
+/// Behind the packages, up to `config.sh`.
+pub(super) fn settle(_: &Description, _: &Selection<'_>, _: i64) -> Result<Vec<Operation>, Refusal> {
+    Ok(Vec::new())
+}
+
+/// The last: initrd, lists, scrubbing.
+pub(super) fn finish(_: &Selection<'_>, _: i64) -> Vec<Operation> {
+    Vec::new()
+}
