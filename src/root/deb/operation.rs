@@ -1,6 +1,6 @@
 //! Unpacking as a step of a sandbox.
 
-use super::{Deb, DebError, Options, Root, preinsts, unpack};
+use super::{Deb, DebError, Options, Root, merge_usr, preinsts, unpack};
 use crate::root::sandbox::{Inputs, OperationError};
 use rustix::fs::{Mode, OFlags, openat};
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,9 @@ impl Unpack {
         };
         let packages = self.packages.iter().map(open).collect::<Result<Vec<Deb>, _>>()?;
         let root = Root::open(Path::new("/"))?;
+        if let Some(architecture) = self.options.architectures.first() {
+            merge_usr(&root, &packages, architecture)?;
+        }
         unpack(&root, &packages, &self.options)?;
         serde_json::to_vec(&preinsts(&packages)).map_err(|error| OperationError::Host(error.to_string()))
     }
