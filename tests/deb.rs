@@ -4,7 +4,7 @@
 
 mod support;
 
-use diskwright::root::deb::{Deb, Options, Root, merge_usr, preinsts, unpack};
+use diskwright::root::deb::{Deb, Options, Root, essential, merge_usr, preinsts, unpack};
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
@@ -40,6 +40,8 @@ fn worker() {
         command.args(&script.arguments).envs(script.environment);
         assert!(command.status().unwrap().success(), "{}", script.path);
     }
+    let essential = essential(&packages);
+    assert!(enter("dpkg").arg("--configure").args(&essential).status().unwrap().success(), "{essential:?}");
     assert!(enter("dpkg").args(["--configure", "-a"]).status().unwrap().success(), "dpkg --configure -a");
 }
 

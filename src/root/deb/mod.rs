@@ -34,6 +34,7 @@ pub mod filter;
 mod inflate;
 mod operation;
 mod merge;
+mod native;
 pub mod order;
 mod place;
 pub mod root;
@@ -47,7 +48,8 @@ pub use database::Database;
 pub use filter::Filter;
 pub use operation::{PACKAGES, Unpack};
 pub use merge::merge_usr;
-pub use order::{Script, preinsts};
+pub use native::needs_dpkg;
+pub use order::{Script, essential, preinsts};
 pub use root::Root;
 pub use unpack::{Options, Unpacked, unpack};
 
