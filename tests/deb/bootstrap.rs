@@ -1,0 +1,1 @@
+//! Trees that work are made of Debian's packages.
