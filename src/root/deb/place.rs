@@ -51,7 +51,8 @@ impl<'a> Placing<'a> {
 
     pub(super) fn place(mut self, staged: Staged) -> Result<(), DebError> {
         for trigger in self.deb.control.triggers.iter().filter(|trigger| !trigger.interest) {
-            self.activate(trigger.name.as_bytes(), trigger.awaited, true);
+            // dpkg forgets who waits as long as the package is not there; it asks again when it configures it.
+            self.activate(trigger.name.as_bytes(), false, true);
         }
         for member in &staged.members {
             self.member(member, &staged)?;
