@@ -6,6 +6,7 @@
 
 pub mod disks;
 pub mod guest;
+pub mod http;
 
 use std::ffi::OsStr;
 use std::io::Write;
