@@ -226,20 +226,20 @@ pub(super) struct Note {
     location: String,
     sha256: String,
     size: u64,
-    /// The server's fields for the next request.
+    pub(super) fields: Fields,
+}
+
+/// What a server says of a file, for the next request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fields {
     pub(super) etag: Option<String>,
     pub(super) last_modified: Option<String>,
 }
 
 impl Note {
-    pub(super) fn new(
-        location: &Location,
-        stored: &Stored,
-        etag: Option<String>,
-        last_modified: Option<String>,
-    ) -> Note {
+    pub(super) fn new(location: &Location, stored: &Stored, fields: Fields) -> Note {
         let (location, sha256) = (location.to_string(), stored.digest.to_string());
-        Note { schema: SCHEMA, location, sha256, size: stored.size, etag, last_modified }
+        Note { schema: SCHEMA, location, sha256, size: stored.size, fields }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::error::{FetchError, FetchErrorKind};
 use super::forward::Forward;
 use super::location::{Credentials, Url};
+use super::names::Names;
 use super::proxy::{Protocol, Proxy};
 use super::{Options, trust};
 use std::io;
@@ -12,7 +13,6 @@ use ureq::http::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION};
 use ureq::http::{Request, Response};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::typestate::AgentScope;
-use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{
     ConnectProxyConnector, Connector, RustlsConnector, SocksConnector, TcpConnector,
 };
@@ -28,6 +28,7 @@ const IDLE_MAX: usize = 64;
 pub(super) struct Client {
     options: Options,
     agents: Mutex<Vec<(Route, Agent)>>,
+    names: Names,
 }
 
 /// What tells connections apart that may not be mixed.
@@ -40,7 +41,7 @@ struct Route {
 
 impl Client {
     pub(super) fn new(options: Options) -> Client {
-        Client { options, agents: Mutex::new(Vec::new()) }
+        Client { options, agents: Mutex::new(Vec::new()), names: Names::default() }
     }
 
     pub(super) fn options(&self) -> &Options {
@@ -114,7 +115,7 @@ impl Client {
             .chain(ConnectProxyConnector::default())
             .chain(TcpConnector::default())
             .chain(RustlsConnector::default());
-        Ok(Agent::with_parts(config, chain, DefaultResolver::default()))
+        Ok(Agent::with_parts(config, chain, self.names.clone()))
     }
 
     fn config(&self) -> ConfigBuilder<AgentScope> {

@@ -1,6 +1,6 @@
 //! One file into the cache: over the network or from this host, tried again, resumed, limited, checked.
 
-use super::cache::{Cache, Note, Partial, Stored, copy};
+use super::cache::{Cache, Fields, Note, Partial, Stored, copy};
 use super::client::{Client, said_of_body};
 use super::error::{FetchError, FetchErrorKind};
 use super::location::{Location, Url};
@@ -216,9 +216,9 @@ impl Source {
                 let mut tries = 0;
                 loop {
                     match self.ask(file, url, last.as_ref(), &mut partial, line) {
-                        Ok(Some((etag, modified))) => {
+                        Ok(Some(fields)) => {
                             let stored = self.cache.store(partial)?;
-                            let note = Note::new(&file.location, &stored, etag, modified);
+                            let note = Note::new(&file.location, &stored, fields);
                             return self.cache.remember(&file.location, &note).map(|()| stored);
                         }
                         Ok(None) => {
@@ -245,7 +245,6 @@ impl Source {
     }
 
     /// Asks for a file unless it is what was given last; gives the fields for the next time, or nothing if it still is.
-    #[allow(clippy::type_complexity)] // ETag and Last-Modified
     fn ask(
         &self,
         file: &Asked,
@@ -253,13 +252,13 @@ impl Source {
         last: Option<&(Note, Stored)>,
         partial: &mut Partial,
         line: &Line,
-    ) -> Result<Option<(Option<String>, Option<String>)>, FetchError> {
+    ) -> Result<Option<Fields>, FetchError> {
         line.unless_stopped(&file.location)?;
         line.back(partial.len());
         partial.clear()?;
-        let note = last.map(|(note, _)| note);
-        let etag = note.and_then(|note| note.etag.clone()).map(|etag| (IF_NONE_MATCH, etag));
-        let modified = note.and_then(|note| note.last_modified.clone()).map(|time| (IF_MODIFIED_SINCE, time));
+        let had = last.map(|(note, _)| note.fields.clone()).unwrap_or_default();
+        let etag = had.etag.map(|etag| (IF_NONE_MATCH, etag));
+        let modified = had.last_modified.map(|time| (IF_MODIFIED_SINCE, time));
         let fields: Vec<_> = etag.into_iter().chain(modified).collect();
         let response = self.client.get(url, file.credentials.as_ref(), &fields)?;
         match response.status().as_u16() {
@@ -267,7 +266,7 @@ impl Source {
             304 => return Ok(None),
             status => return Err(refused(status, url, file.credentials.is_some())),
         }
-        let next = (field(&response, ETAG), field(&response, LAST_MODIFIED));
+        let next = Fields { etag: field(&response, ETAG), last_modified: field(&response, LAST_MODIFIED) };
         self.receive(response, url, Size::AtMost(file.limit), partial, line)?;
         Ok(Some(next))
     }

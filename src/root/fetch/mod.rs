@@ -26,6 +26,7 @@ mod download;
 mod error;
 mod forward;
 mod location;
+mod names;
 mod progress;
 mod proxy;
 mod trust;
