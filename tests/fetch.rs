@@ -382,6 +382,9 @@ fn latest_asks_whether_something_changed() {
         "/bare" => Reply::plain(b"bare").but(Fault::NoLength),
         "/InRelease" => Reply::file(request, &served.lock().unwrap()),
         "/304" => Reply::new(304),
+        "/chunks" => Reply::plain(&noise(1, 5000)).but(Fault::Chunks(999, false)),
+        "/chunks-cut" => Reply::plain(&noise(1, 5000)).but(Fault::Chunks(999, true)),
+        "/cut" => Reply::plain(&noise(1, 5000)).but(Fault::Cut(4999)),
         "/large" => Reply::plain(&noise(1, (1 << 20) + 1)),
         "/endless" => Reply::plain(&noise(1, (1 << 20) + 1)).but(Fault::NoLength),
         "/500" => Reply::new(500),
@@ -416,12 +419,23 @@ fn latest_asks_whether_something_changed() {
         assert_eq!(bytes(&fetcher, &latest(&fetcher, &asked(&server.url("/dated"))).unwrap()), b"dated");
         assert_eq!(bytes(&fetcher, &latest(&fetcher, &asked(&server.url("/bare"))).unwrap()), b"bare");
     }
-    let all =
-        ["/InRelease", "/304", "/large", "/endless", "/500", "/none"].map(|path| asked(&server.url(path)));
-    let kinds = fetcher.latest(&all, &Silent).into_iter().map(|result| result.map_err(|error| error.kind));
-    use FetchErrorKind::{Missing, Server as Fault500, TooLarge};
-    let expected = [None, Some(Fault500), Some(TooLarge), Some(TooLarge), Some(Fault500), Some(Missing)];
-    assert_eq!(kinds.map(Result::err).collect::<Vec<_>>(), expected);
+    use FetchErrorKind::{Connection, Missing, Server as Fault500, TooLarge};
+    let rows = [
+        ("/InRelease", None),
+        ("/chunks", None),
+        ("/304", Some(Fault500)),
+        ("/large", Some(TooLarge)),
+        ("/endless", Some(TooLarge)),
+        ("/chunks-cut", Some(Connection)),
+        ("/cut", Some(Connection)),
+        ("/500", Some(Fault500)),
+        ("/none", Some(Missing)),
+    ];
+    let results = fetcher.latest(&rows.map(|(path, _)| asked(&server.url(path))), &Silent);
+    for ((path, kind), result) in rows.into_iter().zip(results) {
+        assert_eq!(result.as_ref().err().map(|error| error.kind), kind, "{path}: {result:?}");
+    }
+    assert!(server.seen().iter().all(|request| request.field("cache-control") == Some("max-age=0")));
     assert_eq!(files(&fetcher.cache().directory().join("partial")), Vec::<String>::new());
 }
 

@@ -53,6 +53,8 @@ pub enum Fault {
     Garbage(Vec<u8>),
     /// No length is told: the end of the connection is the end of the body.
     NoLength,
+    /// In chunks of so many bytes; cut short in front of the last, empty one, or not.
+    Chunks(usize, bool),
     /// A length that is not true.
     Length(u64),
     /// The connection leads to another server from here on (`CONNECT`).
@@ -247,6 +249,19 @@ impl Talk {
                         std::thread::sleep(pause);
                     }
                 }
+                Fault::Chunks(len, cut) => {
+                    for chunk in body.chunks(len) {
+                        write!(out, "{:x}\r\n", chunk.len())?;
+                        out.write_all(chunk)?;
+                        write!(out, "\r\n")?;
+                    }
+                    if cut {
+                        out.flush()?;
+                        return raw.shutdown(Shutdown::Both);
+                    }
+                    write!(out, "0\r\n\r\n")?;
+                    out.flush()?;
+                }
                 Fault::Tunnel(to) => return tunnel(raw, to),
                 Fault::NoLength => return out.write_all(body).and_then(|()| out.flush()),
                 _ => out.write_all(body).and_then(|()| out.flush())?,
@@ -284,6 +299,7 @@ impl Talk {
 fn head(reply: &Reply) -> String {
     let length = match reply.fault {
         Fault::NoLength | Fault::Tunnel(_) => String::new(),
+        Fault::Chunks(..) => "Transfer-Encoding: chunked\r\n".to_owned(),
         Fault::Length(length) => format!("Content-Length: {length}\r\n"),
         _ if reply.status == 304 => String::new(),
         _ => format!("Content-Length: {}\r\n", reply.body.len()),

@@ -157,7 +157,11 @@ impl Cache {
                 }
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => wait()?,
-                Err(TryLockError::Error(error)) => return Err(disk(error)),
+                Err(TryLockError::Error(error)) => {
+                    let reason = format!("the file system has no locks (flock): {error}");
+                    return Err(FetchError::new(FetchErrorKind::Disk, path.display(), reason)
+                        .hint("choose a cache directory on another file system"));
+                }
             }
         }
     }

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use ureq::Body;
 use ureq::http::Response;
 use ureq::http::header::{
-    CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, RANGE,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LAST_MODIFIED, RANGE,
 };
 
 /// Bytes that are read at a time.
@@ -259,7 +260,9 @@ impl Source {
         let had = last.map(|(note, _)| note.fields.clone()).unwrap_or_default();
         let etag = had.etag.map(|etag| (IF_NONE_MATCH, etag));
         let modified = had.last_modified.map(|time| (IF_MODIFIED_SINCE, time));
-        let fields: Vec<_> = etag.into_iter().chain(modified).collect();
+        // Proxies may not answer for the server: an old InRelease does not go with new indexes.
+        let fresh = (CACHE_CONTROL, "max-age=0".to_owned());
+        let fields: Vec<_> = [fresh].into_iter().chain(etag).chain(modified).collect();
         let response = self.client.get(url, file.credentials.as_ref(), &fields)?;
         match response.status().as_u16() {
             200 => {}

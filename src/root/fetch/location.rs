@@ -356,6 +356,7 @@ fn without_dots(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn url(text: &str) -> Url {
         Url::parse(text).unwrap().0
@@ -456,6 +457,31 @@ mod tests {
         for field in ["http://h/x", "file:///etc/passwd", "ftp://h/x", "mailto:x", "https://"] {
             let error = from.redirected(field).unwrap_err();
             assert_eq!(error.kind, FetchErrorKind::Refused, "{field}");
+        }
+    }
+
+    proptest! {
+        /// Whatever somebody writes: no panic; what is a URL is the same one when it is read back, and can be asked for.
+        #[test]
+        fn any_text_is_read_or_refused(text in "(https?://)?[a-z0-9:@%.\\[\\]]{0,12}[/?#]?\\PC{0,20}", field in "\\PC{0,30}") {
+            let _ = Location::parse(&text, Path::new("/"));
+            if let Ok((url, _)) = Url::parse(&text) {
+                let shown = url.to_string();
+                prop_assert_eq!(&Url::parse(&shown).unwrap().0, &url);
+                prop_assert!(ureq::http::Uri::try_from(&shown).is_ok(), "{}", shown);
+                if let Ok(to) = url.redirected(&field) {
+                    prop_assert!(to.is_secure() || !url.is_secure());
+                    prop_assert!(ureq::http::Uri::try_from(to.to_string()).is_ok(), "{}", to);
+                }
+                if let Ok(beneath) = Location::Url(url).join(&field) {
+                    prop_assert!(ureq::http::Uri::try_from(beneath.to_string()).is_ok(), "{}", beneath);
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_encoded_is_decoded(text in "\\PC{0,20}") {
+            prop_assert_eq!(decoded(&encoded(&text, |_| false)), text.as_bytes());
         }
     }
 }
