@@ -7,6 +7,7 @@
 pub mod disks;
 pub mod guest;
 pub mod http;
+pub mod repository;
 
 use std::ffi::OsStr;
 use std::io::Write;

@@ -108,7 +108,7 @@ pub(super) fn packets(what: &str, bytes: &[u8], kind: &str) -> Result<Vec<u8>, R
         }
         let end = find_line(rest, END).ok_or_else(|| refused(what, "it ends within its armor".to_owned()))?;
         let len = rest[end..].iter().position(|&byte| byte == b'\n').map_or(rest.len(), |len| end + len + 1);
-        let options = DearmorOptions::new().set_limit(LONGEST).enable_crc24_check();
+        let options = DearmorOptions::new().set_limit(LONGEST);
         let mut dearmor = Dearmor::with_options(&rest[..len], options);
         dearmor.read_to_end(&mut packets).map_err(|error| refused(what, format!("broken armor: {error}")))?;
         rest = &rest[len..];

@@ -3,7 +3,8 @@
 //! From the packages that no system may be without, `apt`, and those that are asked for, along `Pre-Depends` and `Depends`.
 //! Of alternatives the first that is taken already, else the first that there is: a package of that name, else one that
 //! provides it, packages of the highest `Priority` and then the first in the alphabet in front. Conflicts are not looked at,
-//! recommendations not followed: the tree's own apt solves what comes behind.
+//! recommendations not followed: the tree's own apt solves what comes behind. What is missing is an error, which debootstrap
+//! passes over.
 //!
 //! debootstrap starts with `Priority: required` and, but for `--variant=minbase`, `important`; KIWI (10.x) and mmdebstrap's
 //! `--variant=apt` with `Essential: yes` and `apt`, which is [`Base::Essential`] here. The keyring of a distribution comes
