@@ -6,6 +6,8 @@
 //! recommendations not followed: the tree's own apt solves what comes behind. What is missing is an error, which debootstrap
 //! passes over.
 //!
+//! One choice is debootstrap's own: of `usrmerge | usr-is-merged` it takes the latter, since `/usr` of a new tree is merged.
+//!
 //! debootstrap starts with `Priority: required` and, but for `--variant=minbase`, `important`; KIWI (10.x) and mmdebstrap's
 //! `--variant=apt` with `Essential: yes` and `apt`, which is [`Base::Essential`] here. The keyring of a distribution comes
 //! because its `apt` depends on it.
@@ -19,6 +21,9 @@ use super::version::compare_versions;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
+
+/// A package that is taken only where nothing else will do; debootstrap takes `usr-is-merged` in its place, too.
+const USRMERGE: &str = "usrmerge";
 
 /// What a closure starts with, beside the names that are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,15 +243,14 @@ impl<'a> Work<'a, '_> {
         for group in relations.0 {
             let meeting =
                 |relation: &Relation<'a>| self.catalogue.meeting(*relation, self.wanted.architecture);
-            let mut all = group.iter().flat_map(meeting);
-            let first = all.next();
-            let is_chosen = |one: &Package<'a>| self.chosen.contains_key(one.name());
-            let met = first.iter().any(is_chosen) || all.any(|one| is_chosen(&one));
-            match first {
-                _ if met => {}
-                Some(first) => self.choose(first, Some(package.name())),
-                None => return Err(self.missing(package, &group)),
+            let all: Vec<Package<'a>> = group.iter().flat_map(meeting).collect();
+            if all.iter().any(|one| self.chosen.contains_key(one.name())) {
+                continue;
             }
+            // What merges /usr of an old system has nothing to do in a new one.
+            let first = all.iter().find(|one| one.name() != USRMERGE).or(all.first());
+            let Some(first) = first else { return Err(self.missing(package, &group)) };
+            self.choose(*first, Some(package.name()));
         }
         Ok(())
     }
