@@ -99,7 +99,7 @@ pub(super) fn build(
         clock.stage("describe");
         root::survey(&prepared, &options)?
     };
-    let setting = &Setting { epoch: setting.epoch.or(epoch), ..setting.clone() };
+    let setting = &setting.of_epoch(epoch);
     let wanted = Wanted::described(resolved).used_by(system_of(&survey, shape.target.as_deref())?);
     clock.stage("survey");
     let place = Place { directory: output, file: None, largest };

@@ -89,6 +89,11 @@ impl Setting {
         })
     }
 
+    /// The same with an epoch, where none was given.
+    pub(super) fn of_epoch(&self, epoch: Option<i64>) -> Setting {
+        Setting { epoch: self.epoch.or(epoch), ..self.clone() }
+    }
+
     /// Where spools go: beside the output, whose file system must have the room anyway.
     pub(super) fn work_dir(&self, output: Option<&Path>) -> PathBuf {
         match (&self.work_dir, output) {
