@@ -345,6 +345,7 @@ fn describe_tree(tree: &Tree, name: &str, choice: &Choice) -> Result<Image, Reso
         formats: formats(choice, None)?,
         kiwi_files: false,
         kiwi_sizes: None,
+        growth: None,
     };
     Ok(Image {
         name: name.to_owned(),

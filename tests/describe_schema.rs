@@ -604,6 +604,11 @@ const PROBES: &[(&str, Changes, Changes)] = &[
         &[("<oemconfig><oem-resize>false</oem-resize><oem-systemsize>900</oem-systemsize></oemconfig>", "")],
     ),
     ("image/preferences/type/oemconfig/oem-resize", &[], &[("<oem-resize>false", "<oem-resize>true")]),
+    (
+        "image/preferences/type/oemconfig/oem-resize-once",
+        &[("<oem-resize>false", "<oem-resize>true")],
+        &[("</oem-resize>", "</oem-resize><oem-resize-once>true</oem-resize-once>")],
+    ),
     ("image/preferences/type/oemconfig/oem-systemsize", &[], &[("900<", "901<")]),
     ("image/preferences/type/size", &[], &[("<size unit=\"M\" unpartitioned=\"5\">3000</size>", "")]),
     ("image/preferences/type/size@unit", &[], &[("unit=\"M\"", "unit=\"G\"")]),

@@ -2,6 +2,8 @@
 //!
 //! GRUB 2 is in [`grub`] as values, and joined to a plan by [`boot_files`] and [`placed`].
 //!
+//! Growth at the first boot is in [`growth`](growth()).
+//!
 //! systemd-boot (its manual pages systemd-boot(7) and loader.conf(5)) and the Boot Loader Specification (UAPI.1). The
 //! files are those that KIWI makes with `bootctl` (`bootloader/config/systemd_boot.py`). Two lines more in each entry,
 //! `version` and `sort-key`, put the newest kernel first, and kernels lie where kernel-install(8) puts them and not in
@@ -20,11 +22,13 @@
 //! /etc/kernel/cmdline                the kernel command line of entries that kernel-install makes
 //! ```
 
+mod growth;
 pub mod grub;
 mod install;
 mod kernels;
 mod version;
 
+pub use growth::{Growing, Grows, Way, growth};
 pub use kernels::{Kernel, find_kernels};
 pub use version::compare as compare_versions;
 

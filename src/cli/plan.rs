@@ -116,6 +116,16 @@ fn rules_text(plan: &Plan) -> String {
         vec![nr, name, part.size.to_string(), kind, fs, label, id, part.why.clone()]
     });
     text += &table(&head, &rows.collect::<Vec<_>>());
+    let growth = plan.disk.as_ref().and_then(|disk| disk.growth);
+    if let (Some(growth), Some(last)) = (growth, plan.parts.last()) {
+        let alone = if growth.once { " alone" } else { "" };
+        let most = growth.most.map(|most| format!(", to {most} at most")).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "growth: {} grows at the first boot{alone}, by what the tree has for it{most}",
+            last.name()
+        );
+    }
     tail(&mut text, plan);
     text
 }
@@ -151,6 +161,9 @@ pub(super) fn layout_text(fit: &Fit) -> String {
     for entry in &fit.entries {
         let initrd = entry.initrd.as_deref().unwrap_or("none");
         let _ = writeln!(text, "boot entry: {} (kernel {}, initrd {initrd})", entry.file, entry.kernel);
+    }
+    if let Some(grows) = &fit.grows {
+        let _ = writeln!(text, "growth: {grows}");
     }
     for path in &fit.replaced {
         let _ = writeln!(text, "replaced by a generated file: {path}");

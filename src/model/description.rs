@@ -238,6 +238,10 @@ pub struct DiskType {
     pub size: Option<SizeElement>,
     /// `oem-resize`; KIWI's default is true.
     pub resize: bool,
+    /// Whether `oem-resize` is said to be true.
+    pub resize_asked: bool,
+    /// `oem-resize-once`
+    pub resize_once: bool,
     /// `oem-systemsize`, MiB.
     pub system_mib: Option<u64>,
     /// `oem-recovery-part-size` with `oem-inplace-recovery`, MiB.

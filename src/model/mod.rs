@@ -116,6 +116,20 @@ pub struct Disk {
     pub kiwi_files: bool,
     /// KIWI's arithmetic of sizes in the place of ours.
     pub kiwi_sizes: Option<KiwiSizes>,
+    /// Growth at the first boot (`oem-resize`).
+    pub growth: Option<Growth>,
+}
+
+/// How the last partition of a disk grows once the disk is longer than the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Growth {
+    /// At the first boot alone (`oem-resize-once`), not whenever the disk is longer than before.
+    pub once: bool,
+    /// It becomes no longer than this (`oem-systemsize`).
+    pub most: Option<Bytes>,
+    /// Whether the description says so itself; KIWI does where nothing is said. No part of the seed.
+    #[serde(skip)]
+    pub asked: bool,
 }
 
 /// A partition table.

@@ -3,7 +3,7 @@
 use super::clones::{Pair, pairs};
 use super::split::{exclude, split};
 use super::{DiskPlan, ESP, Entry, FilesystemPlan, Part, Plan, ROOT, Slot, VolumePlan, kiwi, volumes};
-use crate::boot::{BiosCore, BootEntry, BootFiles, boot_files, put_folded};
+use crate::boot::{BiosCore, BootEntry, BootFiles, Growing, Grows, boot_files, growth, put_folded};
 use crate::compose::unwritten;
 use crate::model::{Bytes, DiskSize, MIB, Table, Volumes};
 use diskwright_formats::bytes::{align_down, align_up};
@@ -52,6 +52,8 @@ pub struct Fit {
     /// What a BIOS starts, in front of the partitions.
     #[serde(skip)]
     pub core: Option<BiosCore>,
+    /// What grows at the first boot.
+    pub grows: Option<Grows>,
     /// What was done another way than asked, for people.
     pub notes: Vec<String>,
     /// Of [`draft`]: what keeps it from being made.
@@ -124,9 +126,16 @@ pub fn draft(plan: &Plan, mut tree: Tree, contents: &dyn Contents) -> Result<Fit
         }
         Err(refusal) => return Err(refusal),
     };
-    let BootFiles { root, esp, entries, core, notes } = boot;
+    let (growing, no_growth) = match growth(plan, &tree, contents) {
+        Ok(growing) => (growing, None),
+        Err(refusal) if refusal.kind == RefusalKind::Missing => (Growing::default(), Some(refusal)),
+        Err(refusal) => return Err(refusal),
+    };
+    let BootFiles { root, esp, entries, core, mut notes } = boot;
+    let Growing { grows, files, notes: of_growth } = growing;
+    notes.extend(of_growth);
     let directory = Meta::of_root(0o755, Time::seconds(plan.epoch));
-    for (path, node) in root {
+    for (path, node) in root.into_iter().chain(files) {
         tree.put(path.as_bytes(), node, directory)?;
     }
     let trees = trees(plan, tree, esp, &mut left_out)?;
@@ -143,6 +152,15 @@ pub fn draft(plan: &Plan, mut tree: Tree, contents: &dyn Contents) -> Result<Fit
     let places: Vec<Place> = places.collect();
     let clones = plan.disk.as_ref().map(|disk| pairs(disk, &places)).unwrap_or_default();
     let calculated_mib = kiwi.map(|sizes| sizes.calculated);
+    let limit = grows.as_ref().and_then(|grows| grows.most);
+    if let Some((most, last)) = limit.zip(places.last()).filter(|(most, last)| *most <= last.len) {
+        notes.push(format!(
+            "{} has {} and does not grow: oem-systemsize is {}",
+            last.part.name(),
+            Bytes(last.len),
+            Bytes(most)
+        ));
+    }
     Ok(Fit {
         plan: plan.clone(),
         len,
@@ -153,8 +171,9 @@ pub fn draft(plan: &Plan, mut tree: Tree, contents: &dyn Contents) -> Result<Fit
         replaced,
         volumes,
         calculated_mib,
-        obstacles: no_loader.into_iter().chain(too_small).collect(),
+        obstacles: no_loader.into_iter().chain(no_growth).chain(too_small).collect(),
         core,
+        grows,
         notes,
     })
 }

@@ -18,8 +18,8 @@ pub(crate) use fit::within;
 pub use fit::{Fit, Place, Usage, draft, fit};
 
 use crate::model::{
-    Arch, Bytes, Disk, DiskSize, Image, ImageSource, KiwiSizes, Layer, Loader, MIB, Mkfs, Naming, Room, Rule,
-    SectorSize, Table, Target, Volume, VolumeManager, Volumes,
+    Arch, Bytes, Disk, DiskSize, Growth, Image, ImageSource, KiwiSizes, Layer, Loader, MIB, Mkfs, Naming,
+    Room, Rule, SectorSize, Table, Target, Volume, VolumeManager, Volumes,
 };
 use diskwright_formats::fault::Refusal;
 use diskwright_formats::identity::Identity;
@@ -138,6 +138,8 @@ pub struct DiskPlan {
     pub volumes: Option<Volumes>,
     /// KIWI's arithmetic in the place of ours.
     pub kiwi_sizes: Option<KiwiSizes>,
+    /// Growth at the first boot.
+    pub growth: Option<Growth>,
     /// KIWI's public names of partitions.
     pub partids: BTreeMap<String, String>,
     /// Lines of `/etc/fstab`.
@@ -497,6 +499,7 @@ fn disk(image: &Image, disk: &Disk, plan: Plan, identity: &Identity) -> Result<P
             unpartitioned: disk.unpartitioned,
             volumes: disk.volumes.clone(),
             kiwi_sizes: disk.kiwi_sizes.clone(),
+            growth: disk.growth,
             partids,
             fstab,
         }),

@@ -1,6 +1,6 @@
 //! Plans and fits as JSON, in sectors and under the names that people who compare partition tables use.
 
-use crate::boot::BootEntry;
+use crate::boot::{BootEntry, Grows};
 use crate::compose::unwritten;
 use crate::model::{Arch, Layer, MIB, Table, VolumeManager};
 use crate::plan::{
@@ -74,6 +74,8 @@ pub struct LayoutReport<'a> {
     pub boot_entries: &'a [BootEntry],
     /// Kernel command line.
     pub command_line: Option<&'a str>,
+    /// What grows at the first boot; none without a tree.
+    pub growth: Option<&'a Grows>,
     /// Generated files.
     pub files: &'a [File],
     /// What stays out of the tree.
@@ -186,6 +188,7 @@ impl<'a> LayoutReport<'a> {
             mbr_entries: plan.disk.as_ref().map(|disk| mbr_entries(fit, disk)).unwrap_or_default(),
             volumes: fit.volumes.clone(),
             boot_entries: &fit.entries,
+            growth: fit.grows.as_ref(),
             left_out: &fit.left_out,
             replaced: &fit.replaced,
             obstacles: unwritten(plan).iter().chain(&fit.obstacles).map(Obstacle::from).collect(),
@@ -240,6 +243,7 @@ fn report(plan: &Plan) -> LayoutReport<'_> {
         boot: plan.boot.as_ref(),
         boot_entries: &[],
         command_line: plan.command_line.as_deref(),
+        growth: None,
         files: &plan.files,
         excludes: &plan.excludes,
         left_out: &[],

@@ -14,6 +14,7 @@ use crate::describe::kiwi::{label_options, mkfs_options};
 use crate::describe::{Diagnostic, Lack, Span};
 use crate::model::{
     Arch, Bytes, Contents, Disk, DiskSize, DiskType, Firmware, Grub, GrubOptions, ImageSource, KiwiSize,
+    Arch, Bytes, Contents, Disk, DiskSize, DiskType, Firmware, Growth, Grub, ImageSource, KiwiSize,
     KiwiSizes, Layer, Loader, MIB, Mkfs, Naming, Partition, PartitionKind, Preferences, Rule, Said, Size,
     SizeElement, SystemVolume, Table, Target, Type, VolumeManager, Volumes, mib,
 };
@@ -107,6 +108,7 @@ pub(super) fn disk_target(
         formats: formats(choice, disk.format.clone())?,
         kiwi_files: true,
         kiwi_sizes: sizes,
+        growth: disk.resize.then(|| growth(disk)),
     };
     problems.extend(idle_parts(kind, &made));
     if let Some(theme) = themes(selection).next_back().filter(|_| made.grub.is_none()) {
@@ -511,6 +513,12 @@ fn sizes(disk: &DiskType, choice: &Choice) -> (DiskSize, Rule) {
         }
         (None, None) => (DiskSize::Computed { extra: Bytes(0) }, system.unwrap_or(Rule::ROOMY)),
     }
+}
+
+/// With a spare partition behind the root, that one grows, and `oem-systemsize` is the root's.
+fn growth(disk: &DiskType) -> Growth {
+    let most = disk.system_mib.filter(|_| !disk.spare_last).map(mib);
+    Growth { once: disk.resize_once, most, asked: disk.resize_asked }
 }
 
 fn kiwi_sizes(disk: &DiskType, filesystem: &str) -> KiwiSizes {

@@ -47,6 +47,7 @@ const PARTS: &[Idle] = &[
     idle("spare_part_mountpoint", "there is no file system in it: spare_part_fs names one", |disk| {
         disk.partitions.iter().any(|one| one.role == "spare" && one.contents == Contents::Blank)
     }),
+    idle("oemconfig/oem-resize-once", "nothing grows: oem-resize is false", |disk| disk.growth.is_none()),
     idle("oemconfig/oem-swapsize", "there is no swap: <oem-swap>true</oem-swap>", |disk| {
         !has(disk, "swap") && disk.volumes.is_none()
     }),

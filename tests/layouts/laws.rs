@@ -141,6 +141,7 @@ fn disks() -> impl Strategy<Value = Disk> {
                 formats: vec![Format { name: "raw".to_owned(), options: Vec::new() }],
                 kiwi_files: true,
                 kiwi_sizes,
+                growth: None,
             }
         },
     )

@@ -172,7 +172,9 @@ fn disk(reader: &mut Reader, said: &elements::Type) -> Kind {
         loader: loader(said),
         menu: menu(reader, said),
         size: size(reader, said),
-        resize: resize(reader, said),
+        resize: oem_resize(said).unwrap_or(true),
+        resize_asked: oem_resize(said) == Some(true),
+        resize_once: said.oemconfig.as_ref().is_some_and(|oem| is_set(&oem.resize_once)),
         system_mib: said
             .oemconfig
             .as_ref()
@@ -387,17 +389,9 @@ fn size(reader: &mut Reader, said: &elements::Type) -> Option<SizeElement> {
     (unpartitioned <= value).then_some(SizeElement { value, additive, unpartitioned })
 }
 
-/// Whether the root is to grow at the first boot, which is KIWI's default and the work of the initrd.
-fn resize(reader: &mut Reader, said: &elements::Type) -> bool {
-    let element = said.oemconfig.as_ref().and_then(|oem| oem.resize.as_ref());
-    if element.is_some_and(|resize| !resize.value) {
-        return false;
-    }
-    let message = "oem-resize (KIWI's default is true): the root only grows at the first boot if the tree's initrd does it";
-    let hint = "say <oem-resize>false</oem-resize> in oemconfig where it need not grow";
-    let span = element.map_or(&said.span, |resize| &resize.span);
-    reader.warning("no-effect", span, message.to_owned(), hint);
-    true
+/// `oem-resize`, where it is said.
+fn oem_resize(said: &elements::Type) -> Option<bool> {
+    Some(said.oemconfig.as_ref()?.resize.as_ref()?.value)
 }
 
 fn oem_mib(reader: &mut Reader, name: &str, said: &Option<Said<Mebibytes>>) -> Option<u64> {

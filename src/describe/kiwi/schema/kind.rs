@@ -212,11 +212,7 @@ static OEMCONFIG_OEM_BOOTWAIT: Element =
 
 static OEMCONFIG_OEM_RESIZE: Element = element("oem-resize", Holds(Boolean), Same);
 
-static OEMCONFIG_OEM_RESIZE_ONCE: Element = element(
-    "oem-resize-once",
-    Holds(Boolean),
-    Noted("it goes into an initrd, and the tree's own is taken as it is"),
-);
+static OEMCONFIG_OEM_RESIZE_ONCE: Element = element("oem-resize-once", Holds(Boolean), Same);
 
 static OEMCONFIG_OEM_RAMDISK_SIZE: Element =
     element("oem-ramdisk-size", Holds(Text), Recorded("only install media use it"));

@@ -1,0 +1,266 @@
+//! Growth at the first boot (`oem-resize`): the last partition of the disk, which is the root or a spare partition behind
+//! it, and the file system in it. Which of these ways is taken, the tree decides:
+//!
+//! | way | it is in the tree | who acts |
+//! |---|---|---|
+//! | KIWI's | the dracut module `kiwi-repart`, in its directory and in the initrd that starts | the initrd |
+//! | systemd's | systemd-repart and systemd-growfs; the disk has a GPT | the system, early |
+//! | a script | systemd, sfdisk, partx; resize2fs or systemd-growfs | the system, early |
+//!
+//! What none of them can do is said, and refused where the description asks for it in so many words. As in KIWI, it grows
+//! whenever the disk is longer than before, unless `oem-resize-once` is set; `oem-systemsize` is its limit.
+//!
+//! growpart is not used, since it needs sfdisk itself; nor parted, which asks back before it touches what is mounted.
+
+mod files;
+mod initrd;
+
+use super::{file_at, find_kernels, follow};
+use crate::compose::unwritten;
+use crate::model::{Growth, Loader, Table};
+use crate::plan::{DiskPlan, Part, Plan, ROOT};
+use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
+use diskwright_formats::layout::Contents;
+use diskwright_fstools::tree::{Kind, Node, Tree};
+use files::Laid;
+use serde::Serialize;
+use std::fmt;
+
+/// Directories that have programs.
+const PROGRAMS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+/// Directories of systemd, of its units and of dracut's modules.
+const LIBRARIES: [&str; 2] = ["/usr/lib", "/lib"];
+/// File systems that grow while they are mounted.
+const GROWING: [&str; 3] = ["ext2", "ext3", "ext4"];
+/// What would help where nothing in the tree makes a partition grow.
+const NO_GPT: &str = "install fdisk (Debian and Ubuntu; elsewhere util-linux) for sfdisk";
+const GPT: &str = "install systemd-repart (Debian 13 and later; Fedora: systemd-udev; SUSE: systemd-experimental) or fdisk \
+                   (Debian and Ubuntu; elsewhere util-linux) for sfdisk";
+const OFF: &str = "or say <oem-resize>false</oem-resize> in oemconfig";
+
+/// Who makes a partition grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// KIWI's module in the initrd.
+    Kiwi,
+    /// systemd-repart, and systemd-growfs behind it.
+    Systemd,
+    /// A unit and a script, which were laid into the tree, and sfdisk.
+    Unit,
+}
+
+/// That a partition grows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Grows {
+    /// Its name.
+    pub partition: String,
+    /// Who makes it grow.
+    pub way: Way,
+    /// Whether at the first boot alone.
+    pub once: bool,
+    /// The longest that it becomes, in bytes.
+    pub most: Option<u64>,
+}
+
+/// `p.lxroot grows at the first boot: systemd-repart and systemd-growfs of the tree`
+impl fmt::Display for Grows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = match self.way {
+            Way::Kiwi => "kiwi-repart in the initrd",
+            Way::Systemd => "systemd-repart and systemd-growfs of the tree",
+            Way::Unit => "a unit of ours, with sfdisk of the tree",
+        };
+        let when = if self.once { "at the first boot alone" } else { "at the first boot" };
+        write!(f, "{} grows {when}: {who}", self.partition)?;
+        self.most.map_or(Ok(()), |most| write!(f, ", to {} at most", crate::model::Bytes(most)))
+    }
+}
+
+/// What growth adds.
+#[derive(Clone, Debug, Default)]
+pub struct Growing {
+    /// What grows; `None`: nothing.
+    pub grows: Option<Grows>,
+    /// Absolute path in the tree, and what lies there.
+    pub files: Vec<(String, Node)>,
+    /// What to know of it, for people.
+    pub notes: Vec<String>,
+}
+
+/// The last partition, and where its file system is mounted, if it has one that is.
+struct Target<'a> {
+    part: &'a Part,
+    mountpoint: Option<&'a str>,
+}
+
+/// Who makes a mounted file system grow.
+enum Grower {
+    Resize2fs,
+    /// systemd-growfs, and where it is.
+    Growfs(String),
+}
+
+/// How the disk of a plan grows. Of `contents`, the initrd alone is read, and only where the tree has KIWI's module. Refused:
+/// what the description asks for itself and nothing in the tree does.
+pub fn growth(plan: &Plan, tree: &Tree, contents: &dyn Contents) -> Result<Growing, Refusal> {
+    let asked = plan.disk.as_ref().and_then(|disk| Some((disk, disk.growth?)));
+    let (Some((disk, growth)), Some(part)) = (asked, plan.parts.last()) else {
+        return Ok(Growing::default());
+    };
+    // What cannot be written yet grows nowhere.
+    if unwritten(plan).is_some() || part.entry.is_none() {
+        return Ok(Growing::default());
+    }
+    let asking = Asking { plan, disk, growth, tree, contents };
+    let mut growing = asking.growing(part).or_else(|cannot| match growth.asked {
+        false => {
+            let Refusal { reason, hint, .. } = cannot;
+            let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+            Ok(Growing { notes: vec![format!("{reason}{hint}")], ..Growing::default() })
+        }
+        true => Err(cannot),
+    })?;
+    if growing.grows.is_some() && part.role != ROOT {
+        growing
+            .notes
+            .push(format!("the disk ends with {}: that grows, as in KIWI, and not the root", part.name()));
+    }
+    if growing.grows.is_some() && disk.unpartitioned.0 > 0 {
+        let room = disk.unpartitioned;
+        growing.notes.push(format!(
+            "{} grows into the {room} that are to stay unpartitioned, as in KIWI",
+            part.name()
+        ));
+    }
+    Ok(growing)
+}
+
+struct Asking<'a> {
+    plan: &'a Plan,
+    disk: &'a DiskPlan,
+    growth: Growth,
+    tree: &'a Tree,
+    contents: &'a dyn Contents,
+}
+
+impl Asking<'_> {
+    /// Refused: what cannot grow.
+    fn growing(&self, part: &Part) -> Result<Growing, Refusal> {
+        let target = self.target(part)?;
+        let mut notes = Vec::new();
+        if let Some(found) = self.kiwi(part, &mut notes) {
+            return Ok(Growing { notes, ..found });
+        }
+        let laid = Laid { plan: self.plan, disk: self.disk, growth: self.growth, target: &target };
+        let growfs = self.in_library("systemd/systemd-growfs");
+        let repart = self.in_library("systemd/system/systemd-repart.service");
+        let repart = repart.filter(|_| self.program("systemd-repart") && self.has_systemd());
+        let repart = repart.filter(|_| matches!(self.disk.table, Table::Gpt { .. }));
+        let (way, once, files) = match (repart, &growfs, target.mountpoint) {
+            (Some(repart), Some(growfs), _) => (Way::Systemd, laid.is_once(), laid.systemd(&repart, growfs)),
+            (Some(repart), None, None) => (Way::Systemd, laid.is_once(), laid.systemd(&repart, "")),
+            _ => (Way::Unit, self.growth.once, laid.script(&self.grower(part, &target, growfs)?)),
+        };
+        Ok(Growing { grows: Some(self.grows(part, way, once)), files, notes })
+    }
+
+    fn grows(&self, part: &Part, way: Way, once: bool) -> Grows {
+        let most = self.growth.most.map(|most| most.0);
+        Grows { partition: part.name().to_owned(), way, once, most }
+    }
+
+    /// What is in the last partition. Refused: what does not grow.
+    fn target<'a>(&self, part: &'a Part) -> Result<Target<'a>, Refusal> {
+        let Some(filesystem) = &part.filesystem else { return Ok(Target { part, mountpoint: None }) };
+        let kind = filesystem.kind();
+        if !GROWING.contains(&kind.as_str()) {
+            return Err(cannot(part, &format!("a file system of type {kind} does not grow"), ""));
+        }
+        let mountpoint = filesystem.mountpoint.as_deref();
+        let line = self.disk.fstab.iter().find(|line| Some(line.mountpoint.as_str()) == mountpoint);
+        if line.is_some_and(|line| line.options.split(',').any(|option| option == "ro")) {
+            return Err(cannot(part, "it is mounted read-only", ""));
+        }
+        Ok(Target { part, mountpoint })
+    }
+
+    /// Whether KIWI's module does it. Notes tell why it does not, and what it does not know.
+    fn kiwi(&self, part: &Part, notes: &mut Vec<String>) -> Option<Growing> {
+        let modules =
+            LIBRARIES.iter().filter_map(|at| follow(self.tree, format!("{at}/dracut/modules.d").as_bytes()));
+        let mut names = modules.flat_map(|modules| self.tree.children(modules));
+        names.find(|(name, _)| name.ends_with(b"kiwi-repart"))?;
+        let uses_initrd = match self.plan.boot.as_ref().map(|boot| (boot.loader, &boot.grub)) {
+            Some((Loader::SystemdBoot { initrd, .. }, _)) => initrd,
+            Some((_, Some(grub))) => grub.initrd,
+            _ => true,
+        };
+        let kernels = find_kernels(self.tree).ok().filter(|_| uses_initrd)?;
+        let (path, _, node) = kernels.into_iter().next()?.initrd?;
+        let Kind::File(data) = &self.tree.node(node).kind else { return None };
+        let found = initrd::look(data, self.contents);
+        if !found.repart {
+            let why = if found.readable { "lacks it" } else { "cannot be read" };
+            notes.push(format!(
+                "the tree has KIWI's dracut module kiwi-repart, and the initrd {why}: {path} (dracut --force --add kiwi-repart)"
+            ));
+            return None;
+        }
+        let Growth { once, most, .. } = self.growth;
+        if !found.profile && (once || most.is_some()) {
+            notes.push(format!(
+                "oem-resize-once and oem-systemsize have no effect: kiwi-repart reads them from /.profile in the initrd, \
+                 which lacks it: {path} (dracut --force --add kiwi-repart --install /.profile)"
+            ));
+            let grows = Grows { most: None, ..self.grows(part, Way::Kiwi, false) };
+            return Some(Growing { grows: Some(grows), ..Growing::default() });
+        }
+        Some(Growing { grows: Some(self.grows(part, Way::Kiwi, once)), ..Growing::default() })
+    }
+
+    /// Who makes the file system grow when the script has made the partition do so. Refused: what the script lacks.
+    fn grower(&self, part: &Part, target: &Target, growfs: Option<String>) -> Result<Grower, Refusal> {
+        if !self.has_systemd() {
+            return Err(cannot(part, "no systemd in the tree starts what would do it", ""));
+        }
+        if target.mountpoint.is_none() {
+            return Err(cannot(part, "it is mounted nowhere, and only systemd-repart would do it then", ""));
+        }
+        if !self.program("sfdisk") || !self.program("partx") {
+            let gpt = matches!(self.disk.table, Table::Gpt { .. });
+            let lacking = if gpt { "systemd-repart nor sfdisk" } else { "kiwi-repart nor sfdisk" };
+            let hint = if gpt { GPT } else { NO_GPT };
+            return Err(cannot(part, &format!("the tree has neither {lacking}"), hint));
+        }
+        match (self.program("resize2fs"), growfs) {
+            (true, _) => Ok(Grower::Resize2fs),
+            (false, Some(program)) => Ok(Grower::Growfs(program)),
+            (false, None) => {
+                Err(cannot(part, "the tree has neither resize2fs nor systemd-growfs", "install e2fsprogs"))
+            }
+        }
+    }
+
+    fn has_systemd(&self) -> bool {
+        self.in_library("systemd/systemd").is_some()
+    }
+
+    fn program(&self, name: &str) -> bool {
+        PROGRAMS
+            .iter()
+            .any(|directory| file_at(self.tree, format!("{directory}/{name}").as_bytes()).is_some())
+    }
+
+    /// The path of a file below a directory of libraries.
+    fn in_library(&self, path: &str) -> Option<String> {
+        let paths = LIBRARIES.iter().map(|directory| format!("{directory}/{path}"));
+        paths.into_iter().find(|path| file_at(self.tree, path.as_bytes()).is_some())
+    }
+}
+
+fn cannot(part: &Part, why: &str, hint: &str) -> Refusal {
+    let reason = format!("{} does not grow at the first boot: {why}", part.name());
+    let hint = if hint.is_empty() { OFF[3..].to_owned() } else { format!("{hint}, {OFF}") };
+    Refusal::new(RefusalKind::Missing, Spot::new("oem-resize", ""), reason).hint(hint)
+}
