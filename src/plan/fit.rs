@@ -118,6 +118,17 @@ pub fn draft(plan: &Plan, mut tree: Tree, contents: &dyn Contents) -> Result<Fit
         divided.map(|volumes| volumes::planned(volumes, plan.root_label(), Some(&tree))).unwrap_or_default();
     let mut left_out = exclude(&mut tree, &plan.excludes);
     let replaced = lay_over(plan, &mut tree)?;
+    let (growing, no_growth) = match growth(plan, &tree, contents) {
+        Ok(growing) => (growing, None),
+        Err(refusal) if refusal.kind == RefusalKind::Missing => (Growing::default(), Some(refusal)),
+        Err(refusal) => return Err(refusal),
+    };
+    let Growing { grows, files, notes: of_growth } = growing;
+    let directory = Meta::of_root(0o755, Time::seconds(plan.epoch));
+    // An initrd may be among them, which a loader copies.
+    for (path, node) in files {
+        tree.put(path.as_bytes(), node, directory)?;
+    }
     let (boot, no_loader) = match boot_files(plan, &tree, contents) {
         Ok(files) => (files, None),
         // A layout that cannot be written can be looked at all the same.
@@ -126,16 +137,9 @@ pub fn draft(plan: &Plan, mut tree: Tree, contents: &dyn Contents) -> Result<Fit
         }
         Err(refusal) => return Err(refusal),
     };
-    let (growing, no_growth) = match growth(plan, &tree, contents) {
-        Ok(growing) => (growing, None),
-        Err(refusal) if refusal.kind == RefusalKind::Missing => (Growing::default(), Some(refusal)),
-        Err(refusal) => return Err(refusal),
-    };
     let BootFiles { root, esp, entries, core, mut notes } = boot;
-    let Growing { grows, files, notes: of_growth } = growing;
     notes.extend(of_growth);
-    let directory = Meta::of_root(0o755, Time::seconds(plan.epoch));
-    for (path, node) in root.into_iter().chain(files) {
+    for (path, node) in root {
         tree.put(path.as_bytes(), node, directory)?;
     }
     let trees = trees(plan, tree, esp, &mut left_out)?;

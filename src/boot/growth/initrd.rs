@@ -10,7 +10,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 /// KIWI's hook, behind the number that dracut puts in front of it.
 const REPART: &[u8] = b"kiwi-repart-disk.sh";
-const PROFILE: &[u8] = b".profile";
+const SHELLS: [&[u8]; 2] = [b"usr/bin/sh", b"bin/sh"];
 /// The last entry of an archive.
 const TRAILER: &[u8] = b"TRAILER!!!";
 /// Bytes of a header: the magic and 13 numbers of eight hexadecimal digits.
@@ -25,27 +25,47 @@ const XZ_MEMORY_MAX: u32 = 130 << 10;
 const LONGEST: u64 = 4 << 30;
 
 /// What an initrd has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
     /// Whether all of it could be read.
     pub(super) readable: bool,
     /// KIWI's hook that grows the disk.
     pub(super) repart: bool,
-    /// `/.profile`, from which that hook knows what the description says.
-    pub(super) profile: bool,
+    /// The program that `/bin/sh` is a link to.
+    pub(super) shell: Option<String>,
+}
+
+/// All bytes of a file; `None`: it cannot be read, or has more than `limit`.
+pub(super) fn read(data: &Data, contents: &dyn Contents, limit: u64) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(usize::try_from(data.size()).ok().filter(|_| data.size() <= limit)?);
+    stream(data, contents)?.read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Puts an archive with files behind an initrd: paths without a slash in front, and their bytes.
+pub(super) fn append(initrd: &mut Vec<u8>, files: &[(&str, Vec<u8>)], time: i64) {
+    initrd.resize(initrd.len().next_multiple_of(4), 0);
+    let trailer: (&[u8], u32, &[u8]) = (TRAILER, 0, &[]);
+    let files = files.iter().map(|(name, bytes)| (name.as_bytes(), 0o100_644, &bytes[..]));
+    for (name, mode, bytes) in files.chain([trailer]) {
+        let time = u32::try_from(time).unwrap_or(0);
+        let len = |bytes: &[u8], more| u32::try_from(bytes.len()).map_or(0, |len| len + more);
+        // c_ino, c_mode, c_uid, c_gid, c_nlink, c_mtime, c_filesize, c_maj, c_min, c_rmaj, c_rmin, c_namesize, c_chksum
+        let numbers = [0, mode, 0, 0, 1, time, len(bytes, 0), 0, 0, 0, 0, len(name, 1), 0];
+        initrd.extend(b"070701");
+        numbers.iter().for_each(|number| initrd.extend(format!("{number:08x}").bytes()));
+        initrd.extend(name);
+        initrd.push(0);
+        initrd.resize(initrd.len().next_multiple_of(4), 0);
+        initrd.extend(bytes);
+        initrd.resize(initrd.len().next_multiple_of(4), 0);
+    }
 }
 
 /// Looks into an initrd. What cannot be read has what was seen until then.
 pub(super) fn look(data: &Data, contents: &dyn Contents) -> Found {
-    let content = match data {
-        Data::Bytes(_) => None,
-        Data::Content { id, .. } => match contents.open(*id) {
-            Ok(content) => Some(content),
-            Err(_) => return Found::default(),
-        },
-    };
+    let Some(stream) = stream(data, contents) else { return Found::default() };
     let mut found = Found::default();
-    let stream = Stream { data, content, at: 0 };
     let read = archives(&mut BufReader::with_capacity(128 << 10, stream), &mut found);
     found.readable = read.is_ok();
     found
@@ -101,7 +121,7 @@ fn archive(input: &mut impl BufRead, found: &mut Found) -> io::Result<()> {
     loop {
         let mut header = [0; HEADER];
         input.read_exact(&mut header)?;
-        let [size, name_len] = [54, 94].map(|at| number(&header[at..at + 8]));
+        let [mode, size, name_len] = [14, 54, 94].map(|at| number(&header[at..at + 8]));
         if !header.starts_with(b"0707") || name_len.is_none_or(|len| len > LONGEST_NAME) {
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -114,11 +134,24 @@ fn archive(input: &mut impl BufRead, found: &mut Found) -> io::Result<()> {
         }
         let name = name.strip_prefix(b"./").unwrap_or(name);
         found.repart |= name.ends_with(REPART);
-        found.profile |= name == PROFILE;
-        let padded = padding(HEADER as u64 + name_len) + size + padding(size);
-        if io::copy(&mut input.by_ref().take(padded), &mut io::sink())? < padded {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        skip(input, padding(HEADER as u64 + name_len))?;
+        let is_link = mode.is_some_and(|mode| mode & 0o170_000 == 0o120_000) && size <= LONGEST_NAME;
+        if is_link && SHELLS.contains(&name) {
+            let mut target = vec![0; size as usize];
+            input.read_exact(&mut target)?;
+            let program = target.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            found.shell = Some(String::from_utf8_lossy(program).into_owned());
+        } else {
+            skip(input, size)?;
         }
+        skip(input, padding(size))?;
+    }
+}
+
+fn skip(input: &mut impl BufRead, len: u64) -> io::Result<()> {
+    match io::copy(&mut input.take(len), &mut io::sink())? < len {
+        true => Err(io::ErrorKind::UnexpectedEof.into()),
+        false => Ok(()),
     }
 }
 
@@ -129,6 +162,14 @@ fn number(digits: &[u8]) -> Option<u64> {
 /// What is missing to a multiple of four.
 fn padding(len: u64) -> u64 {
     len.next_multiple_of(4) - len
+}
+
+fn stream<'a>(data: &'a Data, contents: &'a dyn Contents) -> Option<Stream<'a>> {
+    let content = match data {
+        Data::Bytes(_) => None,
+        Data::Content { id, .. } => Some(contents.open(*id).ok()?),
+    };
+    Some(Stream { data, content, at: 0 })
 }
 
 /// A file of a tree from its beginning to its end.

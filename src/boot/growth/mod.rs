@@ -14,15 +14,17 @@
 
 mod files;
 mod initrd;
+mod kiwi;
 
-use super::{file_at, find_kernels, follow};
+use super::file_at;
 use crate::compose::unwritten;
-use crate::model::{Growth, Loader, Table};
+use crate::model::{Growth, Table};
 use crate::plan::{DiskPlan, Part, Plan, ROOT};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::layout::Contents;
-use diskwright_fstools::tree::{Kind, Node, Tree};
+use diskwright_fstools::tree::{Node, Tree};
 use files::Laid;
+use kiwi::{Kiwi, kiwi};
 use serde::Serialize;
 use std::fmt;
 
@@ -104,14 +106,16 @@ enum Grower {
 /// How the disk of a plan grows. Of `contents`, the initrd alone is read, and only where the tree has KIWI's module. Refused:
 /// what the description asks for itself and nothing in the tree does.
 pub fn growth(plan: &Plan, tree: &Tree, contents: &dyn Contents) -> Result<Growing, Refusal> {
-    let asked = plan.disk.as_ref().and_then(|disk| Some((disk, disk.growth?)));
-    let (Some((disk, growth)), Some(part)) = (asked, plan.parts.last()) else {
-        return Ok(Growing::default());
-    };
+    let (Some(disk), Some(part)) = (&plan.disk, plan.parts.last()) else { return Ok(Growing::default()) };
     // What cannot be written yet grows nowhere.
     if unwritten(plan).is_some() || part.entry.is_none() {
         return Ok(Growing::default());
     }
+    let Some(growth) = disk.growth else {
+        // Where KIWI's module is in the initrd all the same, it gets to know that.
+        let Kiwi { files, notes, .. } = kiwi(plan, disk, None, tree, contents);
+        return Ok(Growing { grows: None, files, notes });
+    };
     let asking = Asking { plan, disk, growth, tree, contents };
     let mut growing = asking.growing(part).or_else(|cannot| match growth.asked {
         false => {
@@ -148,9 +152,9 @@ impl Asking<'_> {
     /// Refused: what cannot grow.
     fn growing(&self, part: &Part) -> Result<Growing, Refusal> {
         let target = self.target(part)?;
-        let mut notes = Vec::new();
-        if let Some(found) = self.kiwi(part, &mut notes) {
-            return Ok(Growing { notes, ..found });
+        let Kiwi { acts, files, notes } = self.kiwi(Some(self.growth));
+        if acts {
+            return Ok(self.by_kiwi(part, files, notes));
         }
         let laid = Laid { plan: self.plan, disk: self.disk, growth: self.growth, target: &target };
         let growfs = self.in_library("systemd/systemd-growfs");
@@ -163,6 +167,24 @@ impl Asking<'_> {
             _ => (Way::Unit, self.growth.once, laid.script(&self.grower(part, &target, growfs)?)),
         };
         Ok(Growing { grows: Some(self.grows(part, way, once)), files, notes })
+    }
+
+    fn kiwi(&self, growth: Option<Growth>) -> Kiwi {
+        kiwi(self.plan, self.disk, growth, self.tree, self.contents)
+    }
+
+    fn by_kiwi(&self, part: &Part, files: Vec<(String, Node)>, mut notes: Vec<String>) -> Growing {
+        let is_gpt = matches!(self.disk.table, Table::Gpt { .. });
+        let line = self.plan.command_line.as_deref().unwrap_or("");
+        if is_gpt && line.split_whitespace().any(|word| word.starts_with("root=PARTUUID=")) {
+            notes.push(format!(
+                "kiwi-repart gives {} another PARTUUID, by which the second boot will not find its root (devicepersistency)",
+                part.name()
+            ));
+        }
+        // In an MBR, what it recognises a new partition by stays the same.
+        let once = self.growth.once && is_gpt;
+        Growing { grows: Some(self.grows(part, Way::Kiwi, once)), files, notes }
     }
 
     fn grows(&self, part: &Part, way: Way, once: bool) -> Grows {
@@ -183,40 +205,6 @@ impl Asking<'_> {
             return Err(cannot(part, "it is mounted read-only", ""));
         }
         Ok(Target { part, mountpoint })
-    }
-
-    /// Whether KIWI's module does it. Notes tell why it does not, and what it does not know.
-    fn kiwi(&self, part: &Part, notes: &mut Vec<String>) -> Option<Growing> {
-        let modules =
-            LIBRARIES.iter().filter_map(|at| follow(self.tree, format!("{at}/dracut/modules.d").as_bytes()));
-        let mut names = modules.flat_map(|modules| self.tree.children(modules));
-        names.find(|(name, _)| name.ends_with(b"kiwi-repart"))?;
-        let uses_initrd = match self.plan.boot.as_ref().map(|boot| (boot.loader, &boot.grub)) {
-            Some((Loader::SystemdBoot { initrd, .. }, _)) => initrd,
-            Some((_, Some(grub))) => grub.initrd,
-            _ => true,
-        };
-        let kernels = find_kernels(self.tree).ok().filter(|_| uses_initrd)?;
-        let (path, _, node) = kernels.into_iter().next()?.initrd?;
-        let Kind::File(data) = &self.tree.node(node).kind else { return None };
-        let found = initrd::look(data, self.contents);
-        if !found.repart {
-            let why = if found.readable { "lacks it" } else { "cannot be read" };
-            notes.push(format!(
-                "the tree has KIWI's dracut module kiwi-repart, and the initrd {why}: {path} (dracut --force --add kiwi-repart)"
-            ));
-            return None;
-        }
-        let Growth { once, most, .. } = self.growth;
-        if !found.profile && (once || most.is_some()) {
-            notes.push(format!(
-                "oem-resize-once and oem-systemsize have no effect: kiwi-repart reads them from /.profile in the initrd, \
-                 which lacks it: {path} (dracut --force --add kiwi-repart --install /.profile)"
-            ));
-            let grows = Grows { most: None, ..self.grows(part, Way::Kiwi, false) };
-            return Some(Growing { grows: Some(grows), ..Growing::default() });
-        }
-        Some(Growing { grows: Some(self.grows(part, Way::Kiwi, once)), ..Growing::default() })
     }
 
     /// Who makes the file system grow when the script has made the partition do so. Refused: what the script lacks.
