@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! /etc/repart.d/NN-NAME.conf                                      systemd-repart: one for each partition of the type
-//! /etc/systemd/system/diskwright-grow.service                     the file system, and with the script the partition
+//! /etc/systemd/system/diskwright-grow.service                     the file system, and without systemd-repart the partition
 //! /etc/systemd/system/sysinit.target.wants/diskwright-grow.service
 //! /etc/systemd/system/sysinit.target.wants/systemd-repart.service where the distribution has not switched it on
-//! /usr/lib/diskwright/grow                                        the script, where there is no systemd-repart
+//! /usr/lib/diskwright/grow                                        what the unit starts
 //! ```
 
 use super::{Grower, Target};
@@ -34,53 +34,72 @@ pub(super) struct Laid<'a> {
 }
 
 impl Laid<'_> {
-    /// For systemd-repart (repart.d(5)) and systemd-growfs. `repart`: its unit, which is switched on; `growfs`: the program.
+    /// For systemd-repart (repart.d(5)), whose unit is switched on, and systemd-growfs behind it, where it is.
     pub(super) fn systemd(&self, repart: &str, growfs: &str) -> Files {
         let (mut files, own) = self.definitions();
-        files.push(self.wanted("systemd-repart.service", repart));
-        let mut steps = Vec::new();
-        if let Some(mountpoint) = self.target.mountpoint {
-            steps.push(format!("{growfs} {}", quoted_for_unit(mountpoint)));
-        }
+        let definitions: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
         // Without its definitions, systemd-repart does nothing at the next boot.
-        let once = self.is_once();
-        if once {
-            let all: Vec<&str> = files.iter().map(|(path, _)| path.as_str()).collect();
-            let definitions = all.into_iter().filter(|path| path.starts_with(DEFINITIONS));
-            steps.push(format!("/bin/rm -f {}", definitions.collect::<Vec<_>>().join(" ")));
-        }
-        if !steps.is_empty() {
-            files.extend(self.unit(&steps, once.then_some(own.as_str())));
+        let remove = self.is_once().then(|| format!("rm -f {}", definitions.join(" ")));
+        files.push(self.wanted("systemd-repart.service", repart));
+        let condition = remove.is_some().then_some(own.as_str());
+        match (self.target.mountpoint, &remove) {
+            (Some(mountpoint), _) => {
+                let what = format!(
+                    "Grows the file system at {mountpoint}, behind systemd-repart, which grows its partition."
+                );
+                files.push(self.script(
+                    &what,
+                    mountpoint,
+                    "",
+                    &format!("{growfs} \"$mount\""),
+                    remove.as_deref(),
+                ));
+                files.extend(self.unit(SCRIPT, condition));
+            }
+            (None, Some(remove)) => files.extend(self.unit(&format!("/bin/{remove}"), condition)),
+            (None, None) => {}
         }
         files
     }
 
-    /// For a script that does it with sfdisk, and with a step of the file system's.
-    pub(super) fn script(&self, grower: &Grower) -> Files {
-        let Target { part, mountpoint, .. } = self.target;
-        let number = part.entry.as_ref().map_or(0, |entry| entry.number);
+    /// For a script that grows the partition with sfdisk, and its file system.
+    pub(super) fn sfdisk(&self, mountpoint: &str, grower: &Grower) -> Files {
+        let number = self.target.part.entry.as_ref().map_or(0, |entry| entry.number);
         let extended = if self.is_mbr() && number > PRIMARY { PRIMARY } else { 0 };
-        let mountpoint = mountpoint.unwrap_or("/");
+        let partition = include_str!("partition.sh")
+            .replace("@MOST@", &self.growth.most.map_or(0, |most| most.0 / MIB).to_string())
+            .replace("@ADDRESSED@", &self.addressed().to_string())
+            .replace("@EXTENDED@", &extended.to_string());
         let step = match grower {
             Grower::Resize2fs => "resize2fs \"$device\"".to_owned(),
             Grower::Growfs(program) => format!("{program} \"$mount\""),
         };
-        let once = if self.growth.once {
-            format!("rm -f {UNITS}/sysinit.target.wants/{UNIT}")
-        } else {
-            String::new()
-        };
-        let most = self.growth.most.map_or(0, |most| most.0 / MIB);
-        let text = include_str!("grow.sh")
-            .replace("@MOUNT@", &quoted_for_shell(mountpoint))
-            .replace("@MOST@", &most.to_string())
-            .replace("@ADDRESSED@", &self.addressed().to_string())
-            .replace("@EXTENDED@", &extended.to_string())
-            .replace("@FILESYSTEM@", &step)
-            .replace("@ONCE@\n", &(once + "\n"));
-        let mut files = vec![(SCRIPT.to_owned(), self.file(text.trim_end().to_owned() + "\n", 0o755))];
-        files.extend(self.unit(&[SCRIPT.to_owned()], None));
+        let what = format!(
+            "Grows the partition that {mountpoint} is on, the last of its disk, and the file system in it."
+        );
+        let disable = self.growth.once.then(|| format!("rm -f {UNITS}/sysinit.target.wants/{UNIT}"));
+        let mut files = vec![self.script(&what, mountpoint, partition.trim_end(), &step, disable.as_deref())];
+        files.extend(self.unit(SCRIPT, None));
         files
+    }
+
+    /// `what` it does; how the partition grows, where it does that; how the file system does; what ends it for good.
+    fn script(
+        &self,
+        what: &str,
+        mountpoint: &str,
+        partition: &str,
+        filesystem: &str,
+        once: Option<&str>,
+    ) -> (String, Node) {
+        let line = |text: &str| if text.is_empty() { String::new() } else { format!("{text}\n") };
+        let text = include_str!("grow.sh")
+            .replace("@WHAT@", &what.replace(['\n', '@'], "?"))
+            .replace("@PARTITION@\n", &line(partition))
+            .replace("@FILESYSTEM@", filesystem)
+            .replace("@ONCE@\n", &line(once.unwrap_or("")))
+            .replace("@MOUNT@", &quoted_for_shell(mountpoint));
+        (SCRIPT.to_owned(), self.file(text, 0o755))
     }
 
     /// Whether it grows at the first boot alone. By type, systemd-repart tells apart only partitions that are all there:
@@ -128,24 +147,21 @@ impl Laid<'_> {
     }
 
     /// Our unit, switched on. `condition`: a path without which there is nothing to do.
-    fn unit(&self, steps: &[String], condition: Option<&str>) -> Files {
+    fn unit(&self, command: &str, condition: Option<&str>) -> Files {
         let part = self.target.part.name();
         let mounted = self.target.mountpoint.filter(|path| *path != "/");
         let mounted = mounted.map(|path| format!("RequiresMountsFor={}\n", quoted_for_unit(path)));
         let condition = condition.map(|path| format!("ConditionPathExists={path}\n"));
-        let commands: String = steps.iter().map(|step| format!("ExecStart={step}\n")).collect();
         let text = format!(
             "# Laid into the image by diskwright (oem-resize).\n\
              [Unit]\nDescription=Grow {part} into the disk\nDefaultDependencies=no\n{}{}\
              After=systemd-repart.service systemd-remount-fs.service\n\
              Before=sysinit.target shutdown.target\nConflicts=shutdown.target\n\n\
-             [Service]\nType=oneshot\nRemainAfterExit=yes\n{commands}StandardOutput=journal+console\n\
-             StandardError={}\n\n\
+             [Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart={command}\n\
+             StandardOutput=journal+console\nStandardError=journal\n\n\
              [Install]\nWantedBy=sysinit.target\n",
             mounted.unwrap_or_default(),
             condition.unwrap_or_default(),
-            // systemd-growfs says there what it did, other programs much more.
-            if steps.iter().any(|step| step == SCRIPT) { "journal" } else { "journal+console" },
         );
         let path = format!("{UNITS}/{UNIT}");
         vec![(path.clone(), self.file(text, 0o644)), self.wanted(UNIT, &path)]

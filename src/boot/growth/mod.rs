@@ -151,22 +151,44 @@ struct Asking<'a> {
 impl Asking<'_> {
     /// Refused: what cannot grow.
     fn growing(&self, part: &Part) -> Result<Growing, Refusal> {
-        let target = self.target(part)?;
-        let Kiwi { acts, files, notes } = self.kiwi(Some(self.growth));
+        let Kiwi { acts, mut files, notes } = self.kiwi(Some(self.growth));
         if acts {
             return Ok(self.by_kiwi(part, files, notes));
         }
+        let target = self.target(part)?;
+        if !self.has_systemd() {
+            return Err(cannot(part, "no systemd in the tree starts what would do it, or no shell", ""));
+        }
         let laid = Laid { plan: self.plan, disk: self.disk, growth: self.growth, target: &target };
         let growfs = self.in_library("systemd/systemd-growfs");
-        let repart = self.in_library("systemd/system/systemd-repart.service");
-        let repart = repart.filter(|_| self.program("systemd-repart") && self.has_systemd());
-        let repart = repart.filter(|_| matches!(self.disk.table, Table::Gpt { .. }));
-        let (way, once, files) = match (repart, &growfs, target.mountpoint) {
-            (Some(repart), Some(growfs), _) => (Way::Systemd, laid.is_once(), laid.systemd(&repart, growfs)),
-            (Some(repart), None, None) => (Way::Systemd, laid.is_once(), laid.systemd(&repart, "")),
-            _ => (Way::Unit, self.growth.once, laid.script(&self.grower(part, &target, growfs)?)),
+        let (way, once) = match (self.repart(), &growfs, target.mountpoint) {
+            (Some(repart), Some(growfs), _) => {
+                files.extend(laid.systemd(&repart, growfs));
+                (Way::Systemd, laid.is_once())
+            }
+            (Some(repart), None, None) => {
+                files.extend(laid.systemd(&repart, ""));
+                (Way::Systemd, laid.is_once())
+            }
+            (_, _, Some(mountpoint)) => {
+                files.extend(laid.sfdisk(mountpoint, &self.grower(part, growfs)?));
+                (Way::Unit, self.growth.once)
+            }
+            (None, _, None) => {
+                return Err(cannot(
+                    part,
+                    "it is mounted nowhere, and only systemd-repart would do it then",
+                    "",
+                ));
+            }
         };
         Ok(Growing { grows: Some(self.grows(part, way, once)), files, notes })
+    }
+
+    /// The unit of systemd-repart, where that does it: it knows GPTs alone.
+    fn repart(&self) -> Option<String> {
+        let does = matches!(self.disk.table, Table::Gpt { .. }) && self.program("systemd-repart");
+        self.in_library("systemd/system/systemd-repart.service").filter(|_| does)
     }
 
     fn kiwi(&self, growth: Option<Growth>) -> Kiwi {
@@ -208,13 +230,7 @@ impl Asking<'_> {
     }
 
     /// Who makes the file system grow when the script has made the partition do so. Refused: what the script lacks.
-    fn grower(&self, part: &Part, target: &Target, growfs: Option<String>) -> Result<Grower, Refusal> {
-        if !self.has_systemd() {
-            return Err(cannot(part, "no systemd in the tree starts what would do it", ""));
-        }
-        if target.mountpoint.is_none() {
-            return Err(cannot(part, "it is mounted nowhere, and only systemd-repart would do it then", ""));
-        }
+    fn grower(&self, part: &Part, growfs: Option<String>) -> Result<Grower, Refusal> {
         if !self.program("sfdisk") || !self.program("partx") {
             let gpt = matches!(self.disk.table, Table::Gpt { .. });
             let lacking = if gpt { "systemd-repart nor sfdisk" } else { "kiwi-repart nor sfdisk" };
@@ -231,7 +247,7 @@ impl Asking<'_> {
     }
 
     fn has_systemd(&self) -> bool {
-        self.in_library("systemd/systemd").is_some()
+        self.in_library("systemd/systemd").is_some() && self.program("sh")
     }
 
     fn program(&self, name: &str) -> bool {
