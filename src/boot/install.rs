@@ -10,12 +10,13 @@
 use super::grub::{
     BootFs, CoreImage, Embedded, Find, Piece, Platform, Room, SECTOR, Settings, Start, Target, bls_entries,
     boot_directory, boot_files, boot_kernels, core_img, default_grub, efi_image, find_signed, find_theme,
-    find_unsigned, grub_cfg, grubenv, has_bls, image_modules, place, platform_directory, set_variables,
-    sysconfig_bootloader, variables, vendor_of_image,
+    find_unsigned, grub_cfg, grubenv, has_bls, image_modules, place, platform_directory, program_in,
+    set_variables, sysconfig_bootloader, variables, vendor_of_image,
 };
-use super::{BootEntry, BootFiles, copy, file_at, find_kernels, follow, no_kernel};
+use super::{BootEntry, BootFiles, Kernel, copy, file_at, find_kernels, follow, no_kernel};
 use crate::model::{Firmware, Table};
 use crate::plan::{GrubPlan, Part, Place, Plan, ROOT};
+use diskwright_formats::bytes::escaped;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::layout::{ContentError, Contents};
 use diskwright_fstools::tree::{Data, Kind, Meta, Node, NodeId, Time, Tree};
@@ -82,10 +83,12 @@ impl Install<'_> {
         root.push((in_directory("grubenv"), self.text(self.environment()?, 0o644)));
         if settings.bls {
             let token = self.plan.boot.as_ref().map_or("linux", |boot| boot.token.as_str());
-            for (name, text) in bls_entries(&settings, &found, token, token)? {
+            for (kernel, (name, text)) in found.iter().zip(bls_entries(&settings, &found, token, token)?) {
+                let name = self.entry_of(&kernel.version).unwrap_or(name);
                 root.push((format!("/boot/loader/entries/{name}"), self.text(text.into_bytes(), 0o644)));
             }
         }
+        root.extend(self.copied_kernels(&kernels, &boot));
         root.extend(self.default_file(&settings)?);
         root.extend(self.sysconfig_file(&settings)?);
         let entries = kernels.into_iter().map(|kernel| BootEntry {
@@ -180,7 +183,8 @@ impl Install<'_> {
             serial_line: self.grub.serial_line.clone(),
             video_mode: self.grub.video_mode.clone(),
             theme,
-            bls: self.grub.bls && self.targets().into_iter().any(|target| has_bls(self.tree, target)),
+            bls: self.has_entries()?,
+            linux_efi: self.says(file_at(self.tree, b"/etc/grub.d/10_linux"), "linuxefi")?,
             command_line,
             root: self.grub.naming,
             crypto_disk: false,
@@ -196,6 +200,46 @@ impl Install<'_> {
         }
         let text = default_grub(&self.there("/etc/default/grub")?, settings, self.directory)?;
         Ok(Some(("/etc/default/grub".to_owned(), self.text(text.into_bytes(), 0o644))))
+    }
+
+    /// Kernels that are links out of `/boot` (SUSE), where that has a file system of its own: GRUB cannot follow them.
+    fn copied_kernels(&self, kernels: &[Kernel], boot: &BootFs) -> Vec<(String, Node)> {
+        let is_link = |path: &str| {
+            let there = self.tree.lookup(path.as_bytes());
+            there.is_some_and(|node| matches!(self.tree.node(node).kind, Kind::Symlink(_)))
+        };
+        let files = kernels.iter().flat_map(|kernel| {
+            let initrd = kernel.initrd.as_ref().map(|(path, _, node)| (path.clone(), *node));
+            std::iter::once((kernel.path.clone(), kernel.node)).chain(initrd)
+        });
+        let files = files.filter(|(path, _)| boot.root.is_none() && is_link(path));
+        files.map(|(path, node)| (path, self.tree.node(node).clone())).collect()
+    }
+
+    /// The entry that the distribution has made for a kernel, in a tree that was no machine yet: it is written anew.
+    fn entry_of(&self, version: &str) -> Option<String> {
+        let directory = follow(self.tree, b"/boot/loader/entries")?;
+        let names = self.tree.children(directory).map(|(name, _)| escaped(name));
+        let mut of_kernel = names.filter(|name| {
+            name.strip_suffix(".conf")
+                .and_then(|name| name.strip_suffix(version))
+                .is_some_and(|token| token.ends_with('-'))
+        });
+        of_kernel.next()
+    }
+
+    /// Whether a script of the distribution's says this.
+    fn says(&self, script: Option<NodeId>, word: &str) -> Result<bool, Refusal> {
+        let text = script.map(|node| self.read(node)).transpose()?.unwrap_or_default();
+        Ok(text.windows(word.len()).any(|window| window == word.as_bytes()))
+    }
+
+    /// Whether the menu is made of boot entries: asked for, known to the tree's GRUB and, as in KIWI, to its grub-mkconfig.
+    fn has_entries(&self) -> Result<bool, Refusal> {
+        let asked = self.grub.bls && self.targets().into_iter().any(|target| has_bls(self.tree, target));
+        let script =
+            program_in(self.tree, "grub2-mkconfig").or_else(|| program_in(self.tree, "grub-mkconfig"));
+        Ok(asked && (script.is_none() || self.says(script, "GRUB_ENABLE_BLSCFG")?))
     }
 
     /// SUSE's `/etc/sysconfig/bootloader`, where its tools are.
@@ -281,16 +325,19 @@ impl Install<'_> {
                 if !signed.has_shim() {
                     notes.push(NO_SHIM.to_owned());
                 }
-                let told = match signed.vendor() {
-                    Some(vendor) => Some(vendor.to_owned()),
-                    None => vendor_of_image(&self.read(signed.grub())?),
-                };
-                let vendor = told.as_deref().unwrap_or("BOOT");
-                let files = signed.files(vendor).into_iter();
+                // An image looks where it was made for, wherever it lies.
+                let told = vendor_of_image(&self.read(signed.grub())?);
+                let vendor = signed.vendor().map(str::to_owned).or_else(|| told.clone());
+                let files = signed.files(vendor.as_deref()).into_iter();
                 let mut files: Vec<(String, Node)> =
                     files.map(|file| (file.path, copy(self.tree, file.node))).collect();
-                files.push(config("BOOT"));
-                files.extend(told.filter(|vendor| vendor != "BOOT").map(|vendor| config(&vendor)));
+                let mut directories = vec!["BOOT".to_owned()];
+                for vendor in vendor.into_iter().chain(told) {
+                    if !directories.iter().any(|there| there.eq_ignore_ascii_case(&vendor)) {
+                        directories.push(vendor);
+                    }
+                }
+                files.extend(directories.iter().map(|directory| config(directory)));
                 Ok(files)
             }
             Firmware::Efi => {

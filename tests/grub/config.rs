@@ -28,6 +28,7 @@ pub fn settings() -> Settings {
             fonts: vec!["a b.pf2".to_owned()],
         }),
         bls: false,
+        linux_efi: false,
         command_line: format!("root=UUID={UUID} rw console=ttyS0 dyndbg=\"file a +p; b\" a=$b"),
         root: Naming::Uuid,
         crypto_disk: true,
@@ -88,6 +89,23 @@ fn a_menu_has_every_kernel_the_newest_first() {
         "{text}"
     );
     assert!(text.contains(&format!("$menuentry_id_option 'gnulinux-simple-{UUID}'")), "{text}");
+}
+
+#[test]
+fn kernels_that_have_commands_of_their_own_with_uefi() {
+    let boot = boot_fs();
+    let settings = Settings { linux_efi: true, ..settings() };
+    let text = grub_cfg(&settings, &boot, &boot_kernels(&kernels(), &boot).unwrap()).unwrap();
+    checked("grub-cfg-linuxefi", &text);
+    let of_kernels: Vec<&str> =
+        text.lines().map(str::trim).filter(|line| line.contains("/boot/vmlinuz-")).collect();
+    assert!(
+        of_kernels.len() == 5 && of_kernels.iter().all(|line| line.starts_with("$linux /boot/")),
+        "{text}"
+    );
+    assert_eq!(text.matches("  $initrd /boot/initrd.img-").count(), 5, "{text}");
+    assert!(text.contains("  set linux=linuxefi\n  set initrd=initrdefi\n"), "{text}");
+    assert!(text.contains("\nexport linux initrd\n"), "submenus see only what is exported: {text}");
 }
 
 #[test]

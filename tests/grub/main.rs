@@ -5,6 +5,7 @@
 
 mod config;
 mod disk;
+mod distributions;
 #[allow(unreachable_pub)]
 #[path = "../../fuzz/src/grub.rs"]
 mod forged;

@@ -100,12 +100,14 @@ fn every_distribution_has_its_images_where_firmware_looks() {
         let signed = find_signed(&tree, Arch::X86_64).unwrap();
         let in_tree = paths.iter().any(|path| path.starts_with("/boot/efi"));
         assert_eq!(signed.vendor(), in_tree.then_some(*vendor));
-        let mut files = signed.files(vendor);
+        let mut files = signed.files(Some(vendor));
         files.sort_by(|a, b| a.path.cmp(&b.path));
         let found: Vec<(&str, String)> =
             files.iter().map(|file| (file.path.as_str(), text(&tree, file))).collect();
         let expected: Vec<(&str, String)> = expected.iter().map(|(at, of)| (*at, (*of).to_owned())).collect();
         assert_eq!(found, expected);
+        let beside = signed.files(None);
+        assert!(beside.iter().all(|file| file.path.starts_with("EFI/BOOT/")) && !beside.is_empty());
         let refusal = find_signed(&tree, Arch::Aarch64).unwrap_err();
         assert_eq!(refusal.kind, RefusalKind::Missing);
     }
@@ -180,7 +182,7 @@ pub fn esp(release: &Path, start: &Start) -> Vec<(String, Vec<u8>)> {
     let image = bytes(&tree, &EspFile { path: String::new(), node: signed.grub() });
     let vendor = vendor_of_image(&image).unwrap();
     let mut files: Vec<(String, Vec<u8>)> =
-        signed.files(&vendor).iter().map(|file| (file.path.clone(), bytes(&tree, file))).collect();
+        signed.files(Some(&vendor)).iter().map(|file| (file.path.clone(), bytes(&tree, file))).collect();
     for directory in ["BOOT", &vendor] {
         files.push((format!("EFI/{directory}/grub.cfg"), start.stub().unwrap().into_bytes()));
     }

@@ -81,11 +81,16 @@ pub fn image_modules<'a>(tree: &Tree, target: Target, extra: &[&'a str]) -> Vec<
 
 /// GRUB's directory in a tree: `/boot/grub2` where its tools are called so (Fedora, SUSE), else `/boot/grub`.
 pub fn boot_directory(tree: &Tree) -> &'static str {
-    let tools = ["/usr/sbin/grub2-install", "/usr/bin/grub2-install", "/sbin/grub2-install"];
-    match tools.iter().any(|tool| follow(tree, tool.as_bytes()).is_some()) {
+    match program_in(tree, "grub2-install").or_else(|| program_in(tree, "grub2-mkconfig")).is_some() {
         true => "/boot/grub2",
         false => "/boot/grub",
     }
+}
+
+/// A program of the tree.
+pub fn program_in(tree: &Tree, name: &str) -> Option<NodeId> {
+    let places = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(|directory| format!("{directory}/{name}"));
+    places.iter().find_map(|path| follow(tree, path.as_bytes()).filter(|node| is_file(tree, *node)))
 }
 
 /// Whether the tree's GRUB makes its menu of boot entries of their own (Fedora, RHEL): it has the module, or the program

@@ -68,6 +68,9 @@ pub fn grub_cfg(settings: &Settings, boot: &BootFs, kernels: &[BootKernel]) -> R
         text.push_str(&format!("insmod {}\n", path(module)?));
     }
     text.push_str(&search(&boot.find)?);
+    if settings.linux_efi {
+        text.push_str(LINUX_EFI);
+    }
     terminals(&mut text, settings)?;
     if let Some(theme) = &settings.theme {
         themed(&mut text, theme, &boot.directory)?;
@@ -122,6 +125,17 @@ function load_video {
   fi
 }
 
+"#;
+
+/// Submenus see only what is exported.
+const LINUX_EFI: &str = r#"if [ x$grub_platform = xefi -a x$grub_cpu = xx86_64 ]; then
+  set linux=linuxefi
+  set initrd=initrdefi
+else
+  set linux=linux
+  set initrd=initrd
+fi
+export linux initrd
 "#;
 
 const TAIL: &str = r#"
@@ -192,7 +206,9 @@ fn entries(
     };
     let Some(newest) = kernels.first() else { return Ok(()) };
     let simple = format!("gnulinux-simple-{id}");
-    entry(text, "", (title, &simple), boot, newest, command_line)?;
+    let commands = if settings.linux_efi { ["$linux", "$initrd"] } else { ["linux", "initrd"] };
+    let menu = Menu { boot, commands };
+    text.push_str(&menu.entry("", (title, &simple), newest, command_line)?);
     let advanced = word(&format!("Advanced options for {title}"))?;
     let id_of = word(&format!("gnulinux-advanced-{id}"))?;
     text.push_str(&format!("submenu {advanced} $menuentry_id_option {id_of} {{\n"));
@@ -201,41 +217,49 @@ fn entries(
         let version = &kernel.version;
         let name = format!("{title}, with Linux {version}");
         let id_of = format!("gnulinux-{version}-advanced-{id}");
-        entry(text, "  ", (&name, &id_of), boot, kernel, command_line)?;
+        text.push_str(&menu.entry("  ", (&name, &id_of), kernel, command_line)?);
         let name = format!("{name} (recovery mode)");
         let id_of = format!("gnulinux-{version}-recovery-{id}");
-        entry(text, "  ", (&name, &id_of), boot, kernel, failsafe.trim())?;
+        text.push_str(&menu.entry("  ", (&name, &id_of), kernel, failsafe.trim())?);
     }
     text.push_str("}\n");
     Ok(())
 }
 
-fn entry(
-    text: &mut String,
-    indent: &str,
-    (title, id): (&str, &str),
-    boot: &BootFs,
-    kernel: &BootKernel,
-    command_line: &str,
-) -> Result<(), Refusal> {
-    let (title, id) = (word(title)?, word(id)?);
-    let mut lines = vec![
-        format!("menuentry {title} --class gnu-linux --class gnu --class os $menuentry_id_option {id} {{"),
-        "  load_video".to_owned(),
-        "  insmod gzio".to_owned(),
-        format!("  {}", search(&boot.find)?.trim_end()),
-        format!("  echo {}", word(&format!("Loading Linux {} ...", kernel.version))?),
-        format!("  linux {} {}", path(&kernel.linux)?, arguments(command_line, &kernel.linux)?),
-    ];
-    if let Some(initrd) = &kernel.initrd {
-        lines.push(format!("  echo {}", word("Loading initial ramdisk ...")?));
-        lines.push(format!("  initrd {}", path(initrd)?));
+/// What all entries have in common.
+struct Menu<'a> {
+    boot: &'a BootFs,
+    /// The words for a kernel and an initrd.
+    commands: [&'static str; 2],
+}
+
+impl Menu<'_> {
+    fn entry(
+        &self,
+        indent: &str,
+        (title, id): (&str, &str),
+        kernel: &BootKernel,
+        command_line: &str,
+    ) -> Result<String, Refusal> {
+        let (title, id) = (word(title)?, word(id)?);
+        let [linux, initrd] = self.commands;
+        let mut lines = vec![
+            format!(
+                "menuentry {title} --class gnu-linux --class gnu --class os $menuentry_id_option {id} {{"
+            ),
+            "  load_video".to_owned(),
+            "  insmod gzio".to_owned(),
+            format!("  {}", search(&self.boot.find)?.trim_end()),
+            format!("  echo {}", word(&format!("Loading Linux {} ...", kernel.version))?),
+            format!("  {linux} {} {}", path(&kernel.linux)?, arguments(command_line, &kernel.linux)?),
+        ];
+        if let Some(file) = &kernel.initrd {
+            lines.push(format!("  echo {}", word("Loading initial ramdisk ...")?));
+            lines.push(format!("  {initrd} {}", path(file)?));
+        }
+        lines.push("}".to_owned());
+        Ok(lines.iter().map(|line| format!("{indent}{}\n", line.trim_end())).collect())
     }
-    lines.push("}".to_owned());
-    for line in lines {
-        text.push_str(&format!("{indent}{}\n", line.trim_end()));
-    }
-    Ok(())
 }
 
 /// Entries of type 1 (UAPI.1), as Fedora's and SUSE's `blscfg` read them below `/boot/loader/entries`: file names and

@@ -48,7 +48,7 @@ pub use core_img::{CoreImage, SECTOR, core_img};
 pub use early::{Find, Start, Unlock, chainload};
 pub use efi::efi_image;
 pub use environment::{grubenv, set as set_variables, variables};
-pub use files::{BootFile, boot_directory, boot_files, find_theme, has_bls, image_modules};
+pub use files::{BootFile, boot_directory, boot_files, find_theme, has_bls, image_modules, program_in};
 pub use menu::{BootFs, BootKernel, bls_entries, boot_kernels, grub_cfg};
 pub use place::{BOOT_CODE, Piece, Room, place};
 pub use platform::{Platform, Target, platform_directory};

@@ -45,6 +45,8 @@ pub struct Settings {
     pub theme: Option<Theme>,
     /// `bls`, where the tree's GRUB has it: [`has_bls`](super::has_bls).
     pub bls: bool,
+    /// Whether kernels have commands of their own on 64-bit x86 with UEFI, `linuxefi` and `initrdefi` (SUSE).
+    pub linux_efi: bool,
     /// The whole kernel command line, `root=` in it.
     pub command_line: String,
     /// `devicepersistency`.

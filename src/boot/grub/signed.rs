@@ -8,7 +8,8 @@
 //! EFI/BOOT/grubx64.efi   GRUB; SUSE's shim asks for grub.efi
 //! EFI/BOOT/mmx64.efi     MokManager; SUSE's is MokManager.efi
 //! EFI/BOOT/grub.cfg      the stub
-//! EFI/VENDOR/            the same, shim as shimx64.efi or SUSE's shim.efi: what the loader's packages update
+//! EFI/VENDOR/            the same, shim as shimx64.efi or SUSE's shim.efi: what the loader's packages update, where the
+//!                        distribution has such a directory (SUSE's GRUB looks beside itself)
 //! ```
 //!
 //! Without shim's `fbx64.efi`, which would write boot entries into the firmware and start again.
@@ -93,17 +94,20 @@ impl Signed {
         self.vendor.as_deref()
     }
 
-    /// What to copy; `vendor` is the name of the vendor's directory.
-    pub fn files(&self, vendor: &str) -> Vec<EspFile> {
+    /// What to copy; `vendor` is the name of the vendor's directory, where there is one.
+    pub fn files(&self, vendor: Option<&str>) -> Vec<EspFile> {
         let Signed { suffix, shim, grub, mok_managers, .. } = self;
         let fallback = format!("EFI/BOOT/BOOT{}.EFI", suffix.to_uppercase());
         let mut files = vec![EspFile { path: fallback, node: shim.as_ref().unwrap_or(grub).node }];
         // A GRUB that firmware starts itself needs no second copy in the same directory.
         let beside = shim.iter().map(|_| grub).chain(mok_managers);
         files.extend(beside.map(|file| EspFile { path: format!("EFI/BOOT/{}", file.name), node: file.node }));
-        let all = shim.iter().chain([grub]).chain(mok_managers);
-        files
-            .extend(all.map(|file| EspFile { path: format!("EFI/{vendor}/{}", file.name), node: file.node }));
+        if let Some(vendor) = vendor {
+            let all = shim.iter().chain([grub]).chain(mok_managers);
+            files.extend(
+                all.map(|file| EspFile { path: format!("EFI/{vendor}/{}", file.name), node: file.node }),
+            );
+        }
         files
     }
 }
