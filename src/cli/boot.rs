@@ -4,7 +4,7 @@ use super::fail::{Code, Failure};
 use super::run::{Chosen, Described, Hardware, NetKind};
 use super::say::{Voice, err_line};
 use super::setting::Setting;
-use crate::lab::{Console, LONGEST, Outcome, Reject, SIGNS, Verdict, Watch, boot as watched};
+use crate::lab::{Console, LONGEST, Limits, Outcome, Reject, SIGNS, Verdict, Watch, boot as watched};
 use clap::Args;
 use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -33,6 +33,9 @@ pub(super) struct Boot {
     /// Seconds until it must have come
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=604_800))]
     timeout: u64,
+    /// How often the guest may restart: growth or labels at the first boot may ask for it
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    restarts: u32,
     /// A text that must not come; may be repeated
     #[arg(long, value_name = "TEXT", value_parser = text, allow_hyphen_values = true)]
     reject: Vec<String>,
@@ -70,11 +73,13 @@ fn answer(pair: &str) -> Result<(String, String), String> {
 #[derive(Serialize)]
 struct Report {
     schema: u32,
-    /// `found`, `rejected`, `timed-out`, `guest-ended`, `failed`, `cancelled`.
+    /// `found`, `rejected`, `timed-out`, `guest-ended`, `restarted`, `failed`, `cancelled`.
     verdict: &'static str,
     /// In a sentence.
     reason: String,
     seconds: f64,
+    /// How often the guest restarted.
+    restarts: u32,
     expected: Vec<Expected>,
     #[serde(flatten)]
     machine: Described,
@@ -96,9 +101,9 @@ const SHOWN: usize = 40;
 
 /// Boots and says what came of it.
 pub(super) fn boot(args: Boot, json: bool, setting: &Setting, voice: Voice) -> Result<(), Failure> {
-    let Boot { image, expect, timeout, reject, no_signs, send, log, net, hardware } = args;
+    let Boot { image, expect, timeout, restarts, reject, no_signs, send, log, net, hardware } = args;
     let cancelled = Arc::new(AtomicBool::new(false));
-    let chosen = hardware.choose(&image, false, net, Console::Watched, setting)?;
+    let chosen = hardware.choose(&image, false, net, Console::Watched { restarts: restarts > 0 }, setting)?;
     let mut log: Box<dyn Write> = match log {
         Some(path) => Box::new(log_file(&path, &image)?),
         None => Box::new(std::io::sink()),
@@ -115,7 +120,7 @@ pub(super) fn boot(args: Boot, json: bool, setting: &Setting, voice: Voice) -> R
     let outcome = watched(
         (&chosen.program, &chosen.arguments),
         watch.clone(),
-        Duration::from_secs(timeout),
+        Limits { time: Duration::from_secs(timeout), restarts },
         &setting.overlay_dir(),
         &mut log,
         &cancelled,
@@ -156,6 +161,7 @@ fn name(verdict: &Verdict) -> (&'static str, Option<Code>) {
         Verdict::Rejected(_) => ("rejected", Some(Code::Refused)),
         Verdict::TimedOut => ("timed-out", Some(Code::Refused)),
         Verdict::GuestEnded => ("guest-ended", Some(Code::Refused)),
+        Verdict::Restarted => ("restarted", Some(Code::Refused)),
         Verdict::Failed { .. } => ("failed", Some(Code::Program)),
         Verdict::Cancelled => ("cancelled", Some(Code::Cancelled)),
     }
@@ -176,7 +182,12 @@ fn reason(watch: &Watch, outcome: &Outcome, timeout: u64) -> String {
         }
         Verdict::TimedOut => format!("no {missing:?} within {timeout} s"),
         Verdict::GuestEnded => {
-            format!("no {missing:?}: the guest powered off or restarted after {seconds:.1} s")
+            format!("no {missing:?}: the guest powered off after {seconds:.1} s")
+        }
+        Verdict::Restarted => {
+            let times = if outcome.restarts == 1 { "" } else { " again" };
+            let hint = format!("--restarts {} allows it", outcome.restarts);
+            format!("no {missing:?}: the guest restarted{times} after {seconds:.1} s ({hint})")
         }
         Verdict::Failed { status } => format!("QEMU failed ({status})"),
         Verdict::Cancelled => "cancelled".to_owned(),
@@ -192,6 +203,7 @@ fn report(watch: &Watch, outcome: &Outcome, chosen: Chosen, verdict: &'static st
         verdict,
         reason: reason.to_owned(),
         seconds: outcome.seconds,
+        restarts: outcome.restarts,
         expected: expected.collect(),
         machine: chosen.described,
         serial: outcome.text.clone(),

@@ -1,6 +1,7 @@
 //! Boots a machine and watches what it says.
 
 use super::bound;
+use super::monitor::{Monitor, Stop};
 use super::serial::{Event, Watch, Watcher};
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -19,8 +20,10 @@ pub enum Verdict {
     Rejected(usize),
     /// The time is over.
     TimedOut,
-    /// The guest powered off or restarted.
+    /// The guest powered off, or restarted without saying so.
     GuestEnded,
+    /// The guest restarted once more than it may.
+    Restarted,
     /// QEMU could not run the machine.
     Failed {
         /// How it ended.
@@ -39,6 +42,8 @@ pub struct Outcome {
     pub seconds: f64,
     /// Seconds until each of the expected texts that came.
     pub seen: Vec<f64>,
+    /// How often the guest restarted.
+    pub restarts: u32,
     /// The end of what the guest said, without control sequences.
     pub text: String,
     /// The end of what QEMU said.
@@ -54,6 +59,15 @@ const TICK: Duration = Duration::from_millis(50);
 /// What a process is given to end by itself when asked to.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How long it is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The time.
+    pub time: Duration,
+    /// How often the guest may restart.
+    pub restarts: u32,
+}
+
 /// Boots a machine whose serial line is standard input and output of `program`. Everything that comes is written to `log`.
 /// Whatever happens, no process is left, and nothing below `scratch`, where QEMU's overlays are.
 ///
@@ -63,7 +77,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub fn boot(
     (program, arguments): (&Path, &[OsString]),
     watch: Watch,
-    limit: Duration,
+    limits: Limits,
     scratch: &Path,
     log: &mut dyn Write,
     cancelled: &AtomicBool,
@@ -71,24 +85,30 @@ pub fn boot(
     let begin = Instant::now();
     let scratch = Scratch::new(scratch)?;
     let mut command = bound(program);
-    command.args(arguments).env("TMPDIR", &scratch.0);
+    let monitor = Monitor::new()?;
+    command.args(monitor.arguments()).args(arguments).env("TMPDIR", &scratch.0);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut group = Group { leader: command.spawn()?, over: false };
+    let mut guest = monitor.guest()?;
     let serial = read_from(group.leader.stdout.take());
     let errors = last_words(group.leader.stderr.take());
     let answers = write_to(group.leader.stdin.take());
     let mut watcher = Watcher::new(watch);
     let mut seen = Vec::new();
     let mut ended: Option<ExitStatus> = None;
+    let mut stopped: Option<Stop> = None;
+    let mut restarts = Restarts::default();
     let verdict = 'watched: loop {
         if cancelled.load(Ordering::Relaxed) {
             break Verdict::Cancelled;
         }
-        if begin.elapsed() >= limit {
+        if begin.elapsed() >= limits.time {
             break Verdict::TimedOut;
         }
+        stopped = stopped.or_else(|| guest.stops.try_recv().ok());
         match serial.recv_timeout(TICK) {
             Ok(bytes) => {
+                restarts.said = true;
                 log.write_all(&bytes)?;
                 for event in bytes.into_iter().flat_map(|byte| watcher.take(byte)) {
                     match event {
@@ -104,7 +124,18 @@ pub fn boot(
                 }
             }
             // All that was said has been read when nothing came for a moment after the end.
-            Err(_) if ended.is_some() => break over(ended),
+            Err(_) if ended.is_some() || stopped.is_some() => {
+                let stop = stopped.take().or_else(|| guest.stops.recv_timeout(GRACE).ok());
+                // Who stopped has stopped once, however often QEMU says so.
+                guest.stops.try_iter().for_each(drop);
+                if stop == Some(Stop::Restart) {
+                    restarts.count();
+                }
+                match over(ended, stop) {
+                    Verdict::Restarted if restarts.counted <= limits.restarts => guest.restart(),
+                    verdict => break verdict,
+                }
+            }
             Err(RecvTimeoutError::Timeout) => ended = group.leader.try_wait()?,
             Err(RecvTimeoutError::Disconnected) => {
                 ended = group.leader.try_wait()?;
@@ -117,13 +148,34 @@ pub fn boot(
     log.flush()?;
     // Who left the group may hold the pipe open for ever.
     let errors = errors.recv_timeout(GRACE).unwrap_or_default();
-    Ok(Outcome { verdict, seconds, seen, text: watcher.text(), errors })
+    Ok(Outcome { verdict, seconds, seen, restarts: restarts.counted, text: watcher.text(), errors })
 }
 
-fn over(status: Option<ExitStatus>) -> Verdict {
-    match status {
-        Some(status) if !status.success() => Verdict::Failed { status: status.to_string() },
+fn over(status: Option<ExitStatus>, stop: Option<Stop>) -> Verdict {
+    match (status, stop) {
+        (Some(status), _) if !status.success() => Verdict::Failed { status: status.to_string() },
+        (_, Some(Stop::Restart)) => Verdict::Restarted,
         _ => Verdict::GuestEnded,
+    }
+}
+
+/// How often a guest restarted.
+#[derive(Debug, Default)]
+struct Restarts {
+    counted: u32,
+    /// Whether it said something since the last time.
+    said: bool,
+    /// Whether the last one was not counted.
+    passed_over: bool,
+}
+
+impl Restarts {
+    /// SeaBIOS, started anew, puts its image back into memory and restarts once more (`src/fw/shadow.c`, `qemu_reboot`): a
+    /// restart behind which another one comes with nothing said in between is one with it.
+    fn count(&mut self) {
+        self.passed_over = self.counted > 0 && !self.said && !self.passed_over;
+        self.counted += u32::from(!self.passed_over);
+        self.said = false;
     }
 }
 
@@ -242,4 +294,22 @@ fn last_words(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
         let _ = sender.send(text.chars().filter(|it| !it.is_control() || *it == '\n').collect());
     });
     receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Restarts;
+
+    #[test]
+    fn a_restart_of_seabios_is_none_of_the_guests() {
+        let mut restarts = Restarts::default();
+        let mut counted = |said: bool| {
+            restarts.said |= said;
+            restarts.count();
+            restarts.counted
+        };
+        assert_eq!([true, false, true, false, true].map(&mut counted), [1, 1, 2, 2, 3]);
+        assert_eq!([true, true].map(&mut counted), [4, 5], "with other firmware each is one");
+        assert_eq!([false; 5].map(&mut counted), [5, 6, 6, 7, 7], "who never says anything comes to an end");
+    }
 }

@@ -41,8 +41,11 @@ pub enum Net {
 /// Where screen and serial line are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {
-    /// The serial line on standard input and output, nothing else there; no screen. A guest that restarts has ended.
-    Watched,
+    /// The serial line on standard input and output, nothing else there; no screen.
+    Watched {
+        /// Whether a guest that restarts or powers off is stopped, to be told what to do, or QEMU ends.
+        restarts: bool,
+    },
     /// The serial line in the terminal, with QEMU's monitor behind Ctrl-A; and a screen in a window.
     Terminal {
         /// Whether there is one.
@@ -171,10 +174,13 @@ impl Machine {
 
     fn consoles(&self, line: &mut Line) {
         match self.console {
-            Console::Watched => {
+            Console::Watched { restarts } => {
                 line.put("-display", "none");
                 line.put("-serial", "stdio");
                 line.flag("-no-reboot");
+                if restarts {
+                    line.flag("-no-shutdown");
+                }
             }
             Console::Terminal { window } => {
                 line.put("-serial", "mon:stdio");
@@ -249,7 +255,7 @@ mod tests {
             cpus: 2,
             disk,
             net: Net::None,
-            console: Console::Watched,
+            console: Console::Watched { restarts: false },
             more: vec![],
         }
     }
@@ -266,6 +272,12 @@ mod tests {
              -drive if=none,id=disk,format=raw,snapshot=on,file=/a/disk.raw \
              -device virtio-blk-pci,drive=disk,bootindex=0 -display none -serial stdio -no-reboot"
         );
+    }
+
+    #[test]
+    fn a_machine_that_may_restart() {
+        let may = Machine { console: Console::Watched { restarts: true }, ..machine() };
+        assert_eq!(line(&may), format!("{} -no-shutdown", line(&machine())));
     }
 
     #[test]

@@ -15,10 +15,11 @@ mod boot;
 mod firmware;
 mod look;
 mod machine;
+mod monitor;
 mod serial;
 
 pub use accelerator::{Accelerator, kvm};
-pub use boot::{Outcome, Verdict, boot};
+pub use boot::{Limits, Outcome, Verdict, boot};
 pub use firmware::{Uefi, find_uefi, firmware_package};
 pub use look::{Looked, look};
 pub use machine::{Console, Disk, Firmware, Machine, Net, quoted, system_package, system_program};
