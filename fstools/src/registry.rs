@@ -92,6 +92,8 @@ pub struct Profile {
     pub evidence: String,
     /// What the system that will use it cannot do with it, and what of its own configuration was left out.
     pub warnings: Vec<String>,
+    /// Those of them for which its boot loader does not read it.
+    pub unbootable: Vec<String>,
 }
 
 /// A file system with the defaults that suit a target.

@@ -340,12 +340,15 @@ pub struct Profile {
     pub evidence: String,
     /// What the system that will use the file system cannot do with it.
     pub warnings: Vec<String>,
+    /// Those of them for which its boot loader does not read it.
+    #[serde(skip)]
+    pub unbootable: Vec<String>,
 }
 
 impl From<registry::Profile> for Profile {
     fn from(profile: registry::Profile) -> Profile {
-        let registry::Profile { name, reason, evidence, warnings } = profile;
-        Profile { name, reason, evidence, warnings }
+        let registry::Profile { name, reason, evidence, warnings, unbootable } = profile;
+        Profile { name, reason, evidence, warnings, unbootable }
     }
 }
 

@@ -230,6 +230,8 @@ pub(super) struct Profile {
     pub(super) grub: bool,
     /// Features that a part of the system does not know, and which part.
     unread: Vec<(Feature, String)>,
+    /// Those of them that its GRUB is known not to read.
+    unbootable: Vec<(Feature, String)>,
 }
 
 impl Profile {
@@ -243,6 +245,7 @@ impl Profile {
             conf: standard(CHECKSUMS),
             grub: false,
             unread: Vec::new(),
+            unbootable: Vec::new(),
         }
     }
 
@@ -271,6 +274,7 @@ impl Profile {
                 conf,
                 grub,
                 unread: Vec::new(),
+                unbootable: Vec::new(),
             },
             Some(Err(line)) => {
                 Profile::unknown(&format!("{said}, and line {line} of its mke2fs.conf is none of its forms"))
@@ -293,14 +297,17 @@ impl Profile {
 
     /// What there is to say of it for a file system with these features.
     pub(super) fn report(&self, features: Features) -> registry::Profile {
-        let on = self.unread.iter().filter(|(feature, _)| features.has(*feature));
-        let unread = on.map(|(feature, part)| format!("{part} does not know {}", name(*feature)));
+        let on = |list: &[(Feature, String)]| -> Vec<String> {
+            let on = list.iter().filter(|(feature, _)| features.has(*feature));
+            on.map(|(feature, part)| format!("{part} does not know {}", name(*feature))).collect()
+        };
         let left_out = self.conf.left_out.iter().map(|line| format!("left out of mke2fs.conf: {line}"));
         registry::Profile {
             name: self.name.clone(),
             reason: self.reason.clone(),
             evidence: self.evidence.clone(),
-            warnings: unread.chain(left_out).collect(),
+            warnings: on(&self.unread).into_iter().chain(left_out).collect(),
+            unbootable: on(&self.unbootable),
         }
     }
 
@@ -318,12 +325,14 @@ impl Release {
         list.extend(unread(&format!("e2fsck {}", version(self.e2fsprogs)), |row| {
             row.e2fsprogs <= self.e2fsprogs
         }));
+        let mut unbootable = Vec::new();
         if grub {
             let reads = |row: &Since| {
                 let patched = self.grub_patched && row.feature == Feature::CSUM_SEED;
                 patched || row.grub.is_some_and(|since| since <= self.grub)
             };
-            list.extend(unread(&format!("its GRUB {major}.{minor:02}"), reads));
+            unbootable = unread(&format!("its GRUB {major}.{minor:02}"), reads);
+            list.extend(unbootable.iter().cloned());
         }
         Profile {
             name: self.name.to_owned(),
@@ -336,6 +345,7 @@ impl Release {
             conf: standard(self.ext4),
             grub,
             unread: list,
+            unbootable,
         }
     }
 }
