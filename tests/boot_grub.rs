@@ -422,6 +422,61 @@ fn what_cannot_start_is_refused_before_anything_is_written() {
     run(command(["create", "d", "--root", "tree", "-o", "out", "--owner", "0:0"]).current_dir(at)).ends(0);
 }
 
+/// Of a file system that GRUB cannot read nothing is started, whatever else can read it.
+#[test]
+fn a_boot_that_its_grub_cannot_read_is_refused() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let Some(_) = loaders("a_boot_that_its_grub_cannot_read_is_refused", at) else { return };
+    write(at.join("tree/etc/os-release"), "ID=ubuntu\nVERSION_ID=\"22.04\"\nVERSION_CODENAME=jammy\n");
+    let create = |more: &str, loader: &str| {
+        let attributes = format!(r#"image="oem" filesystem="ext4" firmware="bios" {more}"#);
+        description(&at.join("d"), &attributes, &format!("<bootloader name=\"{loader}\"/>{FIXED}"));
+        let arguments = ["create", "d", "--root", "tree", "-o", "out", "--owner", "0:0", "--force"];
+        run(command(arguments).current_dir(at))
+    };
+    let seed = r#"fscreateoptions="-O metadata_csum,metadata_csum_seed""#;
+    let refused = create(seed, "grub2").ends(1).stderr;
+    for words in [
+        "GRUB cannot read the file system that it is on: its GRUB 2.06 does not know metadata_csum_seed",
+        "leave the feature out of fscreateoptions, or give /boot a file system of its own",
+    ] {
+        assert!(refused.contains(words), "no {words:?} in\n{refused}");
+    }
+    assert_eq!(listing(&at.join("out")), [""; 0]);
+    create(&format!(r#"{seed} bootpartition="true""#), "grub2").ends(0);
+    // What others start is theirs to know.
+    let other = create(seed, "custom").ends(0).stderr;
+    assert!(other.contains("warning: p.lxroot: its GRUB 2.06 does not know metadata_csum_seed"), "{other}");
+}
+
+/// The image for BIOS has its limit, which is named; the gap in front of partitions is never smaller than it.
+#[test]
+fn too_many_modules_are_refused() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let Some(_) = loaders("too_many_modules_are_refused", at) else { return };
+    let modules: Vec<String> = listing(&at.join("tree/usr/lib/grub/i386-pc"))
+        .iter()
+        .filter_map(|name| name.strip_suffix(".mod").map(str::to_owned))
+        .collect();
+    let option = format!(r#"<installoption name="--modules" value="{}"/>"#, modules.join(" "));
+    let loader =
+        format!("<bootloader name=\"grub2\"><bootloadersettings>{option}</bootloadersettings></bootloader>");
+    description(
+        &at.join("d"),
+        r#"image="oem" filesystem="ext4" firmware="bios""#,
+        &format!("{loader}{FIXED}"),
+    );
+    let arguments = ["create", "d", "--root", "tree", "-o", "out", "--owner", "0:0"];
+    let refused = run(command(arguments).current_dir(at)).ends(1).stderr;
+    assert!(
+        refused.contains("core.img") && refused.contains(" bytes") && refused.contains("of at most"),
+        "{refused}"
+    );
+    assert_eq!(listing(&at.join("out")), [""; 0]);
+}
+
 /// `bootloadersettings`: each option is done, or named with the reason why not.
 #[test]
 fn options_of_the_installer_are_done_or_named() {
@@ -511,6 +566,65 @@ fn options_of_the_installer_are_done_or_named() {
     assert!(password("").ends(0).stderr.contains("use_disk_password has no effect: the root is not in LUKS"));
     let locked = password(r#"luks="secret""#).ends(1).stderr;
     assert!(locked.contains("attribute use_disk_password of <bootloader> is not supported yet"), "{locked}");
+}
+
+/// Every `firmware` of KIWI's, with GRUB and with no loader at all: it is made, or refused by name.
+#[test]
+fn every_firmware_works_or_is_refused_by_name() {
+    let at = tempfile::tempdir().unwrap();
+    let at = at.path();
+    let Some(_) = loaders("every_firmware_works_or_is_refused_by_name", at) else { return };
+    let say = |verb: &[&str], firmware: &str, loader: &str, arch: &str| {
+        let inner = format!("<bootloader name=\"{loader}\"/>{FIXED}");
+        description(
+            &at.join("d"),
+            &format!(r#"image="oem" filesystem="ext4" firmware="{firmware}""#),
+            &inner,
+        );
+        let mut command = command(verb.iter().chain(&["d", "--arch", arch]));
+        run(command.current_dir(at))
+    };
+    let create = ["create", "--root", "tree", "-o", "out", "--owner", "0:0", "--force"];
+    for (arch, firmware, made) in [
+        ("x86_64", "bios", Ok(true)),
+        ("x86_64", "ec2", Ok(true)),
+        ("x86_64", "custom", Ok(true)),
+        // With a partition for BIOS.
+        ("x86_64", "efi", Ok(true)),
+        ("x86_64", "uefi", Ok(true)),
+        ("x86_64", "ofw", Err("firmware=\"ofw\", which x86_64 does not have")),
+        ("x86_64", "opal", Err("firmware=\"opal\", which x86_64 does not have")),
+        ("ppc64le", "ofw", Err("GRUB for ppc64le with firmware ofw is not supported yet")),
+        ("ppc64le", "opal", Err("GRUB for ppc64le with firmware opal is not supported yet")),
+        ("ppc64le", "custom", Err("GRUB for ppc64le with firmware custom is not supported yet")),
+        ("ppc64le", "uefi", Err("firmware=\"uefi\", which ppc64le does not have")),
+        ("aarch64", "custom", Err("GRUB for aarch64 with firmware custom is not supported yet")),
+    ] {
+        let said = say(&create, firmware, "grub2", arch);
+        let code = |disk: &Path| std::fs::read(disk).unwrap()[..440].iter().any(|byte| *byte != 0);
+        match made {
+            Ok(has_code) => {
+                said.ends(0);
+                assert_eq!(code(&of(&at.join("out"), "raw")), has_code, "{arch} {firmware}");
+            }
+            Err(words) => {
+                let said = said.ends(1).stderr;
+                assert!(said.contains(words), "{arch} {firmware}: no {words:?} in\n{said}");
+            }
+        }
+        // What is not there on a machine is nothing that a loader could start.
+        if made.is_err_and(|words| words.contains("does not have")) {
+            continue;
+        }
+        let said = say(&create, firmware, "custom", arch).ends(0).stderr;
+        assert!(
+            said.contains("no loader is installed: what starts the disk has to be in the tree"),
+            "{said}"
+        );
+        assert!(!code(&of(&at.join("out"), "raw")), "{arch} {firmware}: no loader, and boot code");
+    }
+    let planned = say(&["plan"], "ofw", "grub2", "ppc64le").stdout;
+    assert!(planned.contains("p.prep"), "{planned}");
 }
 
 /// What is not in the tree and can be done without is said.

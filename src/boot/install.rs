@@ -60,6 +60,7 @@ struct Install<'a> {
 impl Install<'_> {
     fn all(&self) -> Result<BootFiles, Refusal> {
         let mut notes = Vec::new();
+        self.refuse_unread()?;
         let boot = self.boot()?;
         let (settings, theme) = self.settings(&mut notes)?;
         let mut kernels = find_kernels(self.tree)?;
@@ -124,6 +125,19 @@ impl Install<'_> {
         };
         let missing = || refused(RefusalKind::Invalid, "/boot", "no partition that /boot is on");
         mounted("/boot").or_else(|| mounted("/")).ok_or_else(missing)
+    }
+
+    /// A file system with something that the release's GRUB is known not to read starts nothing.
+    fn refuse_unread(&self) -> Result<(), Refusal> {
+        let filesystem = self.boot_part()?.filesystem.as_ref();
+        let profile = filesystem.and_then(|one| one.profile.as_ref());
+        let Some((profile, why)) = profile.and_then(|one| Some((one, one.unbootable.first()?))) else {
+            return Ok(());
+        };
+        let reason = format!("GRUB cannot read the file system that it is on: {why} ({})", profile.name);
+        let hint = "leave the feature out of fscreateoptions, or give /boot a file system of its own \
+                    (bootpartition=\"true\")";
+        Err(refused(RefusalKind::Unsupported, "/boot", reason).hint(hint))
     }
 
     fn boot(&self) -> Result<BootFs, Refusal> {

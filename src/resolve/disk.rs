@@ -81,7 +81,12 @@ pub(super) fn disk_target(
         let name = firmware.map_or("none", Firmware::name);
         let message = format!("GRUB for {} with firmware {name} is not supported yet", choice.arch);
         let lack = Lack::new(format!("type@firmware={name}"), "GRUB for this machine");
-        lacks.push(loader_span(kind).error("unsupported", message).lack(lack));
+        let hint = "bootloader name=\"custom\" or --no-boot makes the disk without one";
+        lacks.push(loader_span(kind).error("unsupported", message).lack(lack).hint(hint));
+    }
+    if loader == Loader::Custom && !choice.no_boot {
+        let message = "no loader is installed: what starts the disk has to be in the tree";
+        problems.push(loader_span(kind).warning("no-loader", message));
     }
     let volumes = volumes(selection, disk, filesystem);
     let setting =
