@@ -33,16 +33,16 @@ impl Root {
     }
 
     /// The path of something in the tree, for messages.
-    pub(super) fn shown(&self, path: &[u8]) -> String {
+    pub(in crate::root) fn shown(&self, path: &[u8]) -> String {
         let path = path.strip_prefix(b"/").unwrap_or(path);
         format!("{}/{}", self.shown, diskwright_formats::bytes::escaped(path))
     }
 
-    pub(super) fn failed(&self, path: &[u8], error: impl Into<std::io::Error>) -> DebError {
+    pub(in crate::root) fn failed(&self, path: &[u8], error: impl Into<std::io::Error>) -> DebError {
         named(self.shown(path), error)
     }
 
-    pub(super) fn open_at(&self, path: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+    pub(in crate::root) fn open_at(&self, path: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd> {
         let path = match path.strip_prefix(b"/").unwrap_or(path) {
             b"" => b".",
             path => path,
@@ -52,16 +52,16 @@ impl Root {
     }
 
     /// A directory, through symlinks.
-    pub(super) fn directory(&self, path: &[u8]) -> Result<OwnedFd> {
+    pub(in crate::root) fn directory(&self, path: &[u8]) -> Result<OwnedFd> {
         self.open_at(path, LOOK | OFlags::DIRECTORY, Mode::empty())
     }
 
     /// What a path leads to, through symlinks.
-    pub(super) fn stat(&self, path: &[u8]) -> Result<Stat> {
+    pub(in crate::root) fn stat(&self, path: &[u8]) -> Result<Stat> {
         rustix::fs::fstat(self.open_at(path, LOOK, Mode::empty())?)
     }
 
-    pub(super) fn is_directory(&self, path: &[u8]) -> Result<bool> {
+    pub(in crate::root) fn is_directory(&self, path: &[u8]) -> Result<bool> {
         match self.directory(path) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(false),
@@ -70,7 +70,11 @@ impl Root {
     }
 
     /// The bytes of a regular file; `None` where there is none. At most `most` bytes.
-    pub(super) fn read(&self, path: &[u8], most: u64) -> std::result::Result<Option<Vec<u8>>, DebError> {
+    pub(in crate::root) fn read(
+        &self,
+        path: &[u8],
+        most: u64,
+    ) -> std::result::Result<Option<Vec<u8>>, DebError> {
         // A fifo must not make us wait.
         let open = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
         let file = match open {
@@ -89,7 +93,12 @@ impl Root {
     }
 
     /// Writes a file in the place of another, in one step.
-    pub(super) fn write(&self, path: &[u8], bytes: &[u8], mode: u32) -> std::result::Result<(), DebError> {
+    pub(in crate::root) fn write(
+        &self,
+        path: &[u8],
+        bytes: &[u8],
+        mode: u32,
+    ) -> std::result::Result<(), DebError> {
         let failed = |error: std::io::Error| self.failed(path, error);
         let (parent, name) = split(path);
         let directory = self.directory(parent).map_err(|error| failed(error.into()))?;
@@ -101,7 +110,7 @@ impl Root {
     }
 
     /// Makes a directory and those above it, where they are missing.
-    pub(super) fn make_directories(&self, path: &[u8]) -> std::result::Result<(), DebError> {
+    pub(in crate::root) fn make_directories(&self, path: &[u8]) -> std::result::Result<(), DebError> {
         let ends = (1..=path.len()).filter(|&end| end == path.len() || path[end] == b'/');
         for path in ends.map(|end| &path[..end]) {
             if self.is_directory(path).map_err(|error| self.failed(path, error))? {
@@ -116,7 +125,7 @@ impl Root {
     }
 
     /// The names in a directory, sorted; none where it is missing.
-    pub(super) fn names(&self, path: &[u8]) -> std::result::Result<Vec<Vec<u8>>, DebError> {
+    pub(in crate::root) fn names(&self, path: &[u8]) -> std::result::Result<Vec<Vec<u8>>, DebError> {
         match self.open_at(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).and_then(names) {
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(Vec::new()),
             names => names.map_err(|error| self.failed(path, error)),
@@ -124,7 +133,7 @@ impl Root {
     }
 
     /// Removes a directory with files and directories of files in it, if it is there; no symlink is followed.
-    pub(super) fn remove_tree(&self, path: &[u8]) -> std::result::Result<(), DebError> {
+    pub(in crate::root) fn remove_tree(&self, path: &[u8]) -> std::result::Result<(), DebError> {
         let (parent, name) = split(path);
         let removed = match self.directory(parent) {
             Ok(parent) => remove_tree(parent.as_fd(), name, 2),
@@ -136,7 +145,7 @@ impl Root {
 }
 
 /// The directory of a path and the name in it.
-pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub(in crate::root) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|&byte| byte == b'/') {
         Some(at) => (&path[..at], &path[at + 1..]),
         None => (b"", path),
@@ -144,7 +153,7 @@ pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// A new file in a directory: it must not be there.
-pub(super) fn create(directory: BorrowedFd, name: &[u8], mode: u32) -> Result<File> {
+pub(in crate::root) fn create(directory: BorrowedFd, name: &[u8], mode: u32) -> Result<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(directory, name, flags, Mode::from_raw_mode(mode))?;
     // Whatever the mask of the process takes away.
@@ -153,7 +162,7 @@ pub(super) fn create(directory: BorrowedFd, name: &[u8], mode: u32) -> Result<Fi
 }
 
 /// Removes a file that is no directory, if it is there.
-pub(super) fn remove(directory: BorrowedFd, name: &[u8]) -> Result<()> {
+pub(in crate::root) fn remove(directory: BorrowedFd, name: &[u8]) -> Result<()> {
     match unlinkat(directory, name, AtFlags::empty()) {
         Err(Errno::NOENT) => Ok(()),
         done => done,
@@ -188,7 +197,7 @@ fn remove_tree(parent: BorrowedFd, name: &[u8], depth: usize) -> Result<()> {
 }
 
 /// What has a name in a directory; a symlink is not followed.
-pub(super) fn look(directory: BorrowedFd, name: &[u8]) -> Result<Option<Stat>> {
+pub(in crate::root) fn look(directory: BorrowedFd, name: &[u8]) -> Result<Option<Stat>> {
     match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(stat)),
         Err(Errno::NOENT) => Ok(None),
