@@ -39,6 +39,9 @@ pub struct Run {
     pub needs_proc: bool,
     /// Whether it has the caller's terminal.
     pub terminal: bool,
+    /// Whether it is passed over where the tree has no such program.
+    #[serde(default)]
+    pub optional: bool,
     /// Seconds until it is killed; 0: never.
     pub limit: u32,
 }
@@ -115,7 +118,8 @@ impl Run {
     fn describe(&self) -> String {
         let environment = self.environment.iter().map(|(name, value)| format!("{name}={}", quoted(value)));
         let command = self.command.iter().map(|word| quoted(word));
-        environment.chain(command).collect::<Vec<_>>().join(" ")
+        let words = environment.chain(command).collect::<Vec<_>>().join(" ");
+        if self.optional { format!("{words} (if the tree has it)") } else { words }
     }
 }
 
