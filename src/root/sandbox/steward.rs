@@ -5,6 +5,7 @@ use super::execute::execute;
 use super::mode::Mode;
 use super::operation::ENVIRONMENT;
 use super::{BINDS, Inputs, Operation, OperationError, Run, mounts};
+use crate::root::setup;
 use crate::sys;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -124,6 +125,13 @@ impl Steward<'_> {
     }
 
     fn run(&self, run: &Run) -> Result<Vec<u8>, OperationError> {
+        if run.optional {
+            let program = run.command.first().cloned().unwrap_or_default();
+            let found = self.own_work(&Operation::Setup(setup::Step::Find { program }))?;
+            if found.is_empty() {
+                return Ok(found);
+            }
+        }
         if run.needs_proc && !self.request.proc {
             let message =
                 format!("{}: cannot be done without /proc, which this sandbox has not got", run.what);
