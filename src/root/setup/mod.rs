@@ -28,6 +28,10 @@ mod modes;
 mod places;
 mod profile;
 mod step;
+pub mod functions;
+
+use super::sandbox::{Inputs, OperationError};
+use serde::{Deserialize, Serialize};
 
 pub use accounts::{Account, Group, accounts};
 pub use beside::DESCRIPTION;
