@@ -120,6 +120,7 @@ pub(super) fn tree(
         fetcher: &fetcher,
         store: &store,
         epoch: setting.epoch,
+        seed: setting.seed.as_deref().map(str::as_bytes),
         now: setting.now,
         obs: None,
         network: way.fetching.script_network,

@@ -13,10 +13,9 @@ use super::{Choice, ResolveError, Selection, formats, one_line, wrong_choice};
 use crate::describe::kiwi::{label_options, mkfs_options};
 use crate::describe::{Diagnostic, Lack, Span};
 use crate::model::{
-    Arch, Bytes, Contents, Disk, DiskSize, DiskType, Firmware, Grub, GrubOptions, ImageSource, KiwiSize,
-    Arch, Bytes, Contents, Disk, DiskSize, DiskType, Firmware, Growth, Grub, ImageSource, KiwiSize,
-    KiwiSizes, Layer, Loader, MIB, Mkfs, Naming, Partition, PartitionKind, Preferences, Rule, Said, Size,
-    SizeElement, SystemVolume, Table, Target, Type, VolumeManager, Volumes, mib,
+    Arch, Bytes, Contents, Disk, DiskSize, DiskType, Firmware, Growth, Grub, GrubOptions, ImageSource,
+    KiwiSize, KiwiSizes, Layer, Loader, MIB, Mkfs, Naming, Partition, PartitionKind, Preferences, Rule, Said,
+    Size, SizeElement, SystemVolume, Table, Target, Type, VolumeManager, Volumes, mib,
 };
 use crate::plan::{ESP, ROOT, guids};
 use diskwright_fstools::registry::find;

@@ -15,6 +15,9 @@ use super::fetch::{FetchError, Fetcher, Progress};
 use super::repository::{self, Base, Chosen, Runtime, Source, closure, debian_architecture, sources};
 use super::sandbox::{Log, Operation, Sandbox, SandboxError, Session};
 use super::settle;
+use super::setup::functions::FUNCTIONS;
+use super::setup::scrub::Scrub;
+use super::setup::{self, Setup, Step};
 use super::store::{Key, Store, Work, copy_tree};
 use super::tree::Place;
 use crate::describe::Diagnostics;
@@ -23,6 +26,7 @@ use crate::model::words::{PackageManager, PatternType};
 use crate::model::{Arch, Item, Phase};
 use crate::resolve::Selection;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
+use diskwright_formats::identity::Identity;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -43,6 +47,8 @@ pub struct Preparation<'a> {
     pub store: &'a Store,
     /// The latest time in the tree, in seconds since 1970; `None`: the newest date of the repositories.
     pub epoch: Option<i64>,
+    /// What ids and salts are derived from, in the place of the description.
+    pub seed: Option<&'a [u8]>,
     /// The time, in seconds since 1970: against which signatures and Release files are checked.
     pub now: i64,
     /// Base URL of a build service's downloads.
@@ -127,9 +133,6 @@ impl From<io::Error> for PrepareError {
     }
 }
 
-/// The input that the description's directory is.
-pub const DESCRIPTION: &str = "description";
-
 /// What is installed, before anything is.
 struct Wishes {
     bootstrap: Vec<String>,
@@ -157,6 +160,9 @@ impl Preparation<'_> {
         let repositories = apt::read(&sources, &self.around())?;
         let newest = repositories.iter().filter_map(|one| one.release.date).max();
         let epoch = self.epoch.or(newest).unwrap_or_default();
+        let identity = self.identity(epoch)?;
+        let setup = Setup::of(self.description, self.selection, &identity);
+        let setup = setup.map_err(|problems| PrepareError::Description(Diagnostics::new(problems)))?;
         let wishes = self.wishes();
         let chosen = self.chosen(&repositories, &wishes)?;
         let keys = self.keys(&repositories, &chosen, &wishes, epoch)?;
@@ -172,8 +178,16 @@ impl Preparation<'_> {
         }
         let work = self.store.work(&self.description.model.name, self.sandbox)?;
         let log = Log::create(work.beside("log"))?;
-        let job =
-            Job { preparation: self, repositories: &repositories, wishes: &wishes, epoch, work: &work, log };
+        let job = Job {
+            preparation: self,
+            sources: &sources,
+            repositories: &repositories,
+            setup: &setup,
+            wishes: &wishes,
+            epoch,
+            work: &work,
+            log,
+        };
         match job.make(&chosen, &keys) {
             Ok(reused) => {
                 let place = match into {
@@ -213,8 +227,15 @@ impl Preparation<'_> {
             let hint = "make the tree by other means, and `diskwright create` the image: --root TREE";
             return Err(Refusal::new(RefusalKind::Unsupported, spot, reason).hint(hint).into());
         }
-        settle::refuse(self.description, self.selection)?;
         Ok(())
+    }
+
+    /// Ids and salts: those of the seed, else of the description and what lies beside it.
+    fn identity(&self, epoch: i64) -> io::Result<Identity> {
+        match self.seed {
+            Some(seed) => Ok(Identity::new(seed, epoch)),
+            None => Ok(Identity::new(&settle::inputs(self.description)?, epoch)),
+        }
     }
 
     fn wishes(&self) -> Wishes {
@@ -264,6 +285,7 @@ impl Preparation<'_> {
                 "removed",
                 &text(&[wishes.uninstall.clone(), vec![String::new()], wishes.delete.clone()].concat()),
             )
+            .and("seed", self.seed.unwrap_or_default())
             .and("network", &[u8::from(self.network)])
             .and("finish", &[u8::from(self.finish)])
             .and("profiles", self.selection.profiles.join(" ").as_bytes())
@@ -282,7 +304,9 @@ struct Keys {
 /// A tree in the making.
 struct Job<'a> {
     preparation: &'a Preparation<'a>,
+    sources: &'a [Source],
     repositories: &'a [Repository],
+    setup: &'a Setup,
     wishes: &'a Wishes,
     epoch: i64,
     work: &'a Work,
@@ -320,15 +344,14 @@ impl Job<'_> {
 
     /// A session in the tree.
     fn session(&self, operations: Vec<Operation>) -> Session {
-        Session {
-            tree: self.work.tree().directory,
-            inputs: vec![
-                (deb::PACKAGES.to_owned(), self.preparation.fetcher.cache().directory().to_owned()),
-                (DESCRIPTION.to_owned(), self.preparation.description.directory.clone()),
-            ],
-            operations,
-            ..Session::default()
-        }
+        Session { tree: self.work.tree().directory, inputs: self.inputs(), operations, ..Session::default() }
+    }
+
+    fn inputs(&self) -> Vec<(String, PathBuf)> {
+        let packages = self.preparation.fetcher.cache().directory().to_owned();
+        let mut inputs = self.setup.inputs();
+        inputs.push((deb::PACKAGES.to_owned(), packages));
+        inputs
     }
 
     fn settings(&self) -> steps::Settings {
@@ -406,11 +429,8 @@ impl Job<'_> {
 
     /// What comes into the tree behind the bootstrap, before the description's files.
     fn install(&self) -> Result<(), PrepareError> {
-        let Preparation { description, selection, begun, .. } = self.preparation;
-        let early = settle::early(description, selection, self.epoch);
-        if !early.is_empty() {
-            self.sandbox(&self.scripted(early))?;
-        }
+        let Preparation { begun, .. } = self.preparation;
+        self.sandbox(&self.scripted(self.setup.bootstrap(FUNCTIONS)))?;
         let names = &self.wishes.image;
         if names.is_empty() {
             return Ok(());
@@ -433,10 +453,11 @@ impl Job<'_> {
 
     /// Everything behind the packages.
     fn settle(&self) -> Result<(), PrepareError> {
-        let Preparation { description, selection, .. } = self.preparation;
         let settings = self.settings();
         let mut operations = vec![settings.release_services()];
-        operations.extend(settle::settle(description, selection, self.epoch)?);
+        operations.extend(self.setup.configure());
+        operations.extend(setup::repositories(&self.kept_repositories()));
+        operations.extend(self.setup.config());
         self.sandbox(&self.scripted(operations))?;
         let mut removal = Vec::new();
         if !self.wishes.uninstall.is_empty() {
@@ -449,8 +470,19 @@ impl Job<'_> {
             let mirror = self.mirror()?;
             self.sandbox(&Session { binds: vec![mirror.bind()], ..self.session(removal) })?;
         }
-        self.sandbox(&self.session(settle::finish(selection, self.epoch)))?;
+        if self.preparation.finish {
+            self.sandbox(&self.scripted(self.setup.images()))?;
+        }
+        let scrub = Scrub { epoch: self.epoch, ..Scrub::default() };
+        let last = [Step::MachineId, Step::Scrub(scrub)].map(Operation::Setup).to_vec();
+        self.sandbox(&Session { bare: true, ..self.session(last) })?;
         Ok(())
+    }
+
+    /// Repositories that the finished image knows (`imageinclude`, `imageonly`).
+    fn kept_repositories(&self) -> Vec<(String, String)> {
+        let kept = self.sources.iter().filter(|source| source.imageinclude || source.imageonly);
+        kept.map(|source| (source.name.clone(), apt::sources_file(source))).collect()
     }
 }
 

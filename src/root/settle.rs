@@ -1,21 +1,14 @@
-//! What a description does to a tree beside its packages, as lists of operations in KIWI's order.
+//! What of a description is asked of package managers beside names, and what its trees depend on.
 
 use super::deb::Filter;
-use super::sandbox::Operation;
 use crate::describe::kiwi::Description;
 use crate::model::elements::value;
 use crate::resolve::Selection;
-use diskwright_formats::fault::Refusal;
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-
-/// What cannot be done is said before anything is fetched.
-pub(super) fn refuse(_: &Description, _: &Selection<'_>) -> Result<(), Refusal> {
-    Ok(())
-}
 
 /// What dpkg leaves out: documentation and other languages, where the description says so (`rpm-excludedocs`,
 /// `rpm-locale-filtering`).
@@ -49,7 +42,7 @@ pub(super) fn filters(selection: &Selection<'_>) -> Vec<Filter> {
     filters
 }
 
-/// A digest of what [`early`] reads beside the description.
+/// A digest of what is done before packages are installed depends on, beside the description.
 pub(super) fn early_inputs(description: &Description) -> io::Result<Vec<u8>> {
     let script = description.directory.join("post_bootstrap.sh");
     if script.exists() { inputs(description) } else { Ok(Vec::new()) }
@@ -92,19 +85,4 @@ fn add(hash: &mut Sha256, top: &Path, below: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Between the bootstrap and the packages of the image.
-pub(super) fn early(_: &Description, _: &Selection<'_>, _: i64) -> Vec<Operation> {
-    Vec::new()
-}
-
-/// Behind the packages, up to `config.sh`.
-pub(super) fn settle(_: &Description, _: &Selection<'_>, _: i64) -> Result<Vec<Operation>, Refusal> {
-    Ok(Vec::new())
-}
-
-/// The last: initrd, lists, scrubbing.
-pub(super) fn finish(_: &Selection<'_>, _: i64) -> Vec<Operation> {
-    Vec::new()
 }

@@ -78,7 +78,7 @@ impl Settings {
     /// Services are not started while packages are installed.
     pub fn hold_services(&self) -> Operation {
         let text = "#!/bin/sh\nexit 101\n".to_owned();
-        Operation::Setup(Step::Write { path: POLICY.to_owned(), text, mode: 0o755 })
+        Operation::Setup(Step::Write { path: POLICY.to_owned(), text, mode: 0o755, owner: (0, 0) })
     }
 
     /// The reverse.

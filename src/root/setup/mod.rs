@@ -22,17 +22,14 @@
 mod accounts;
 mod beside;
 mod files;
+pub mod functions;
 mod lists;
 mod merge;
 mod modes;
 mod places;
 mod profile;
-mod step;
-pub mod functions;
 pub mod scrub;
-
-use super::sandbox::{Inputs, OperationError};
-use serde::{Deserialize, Serialize};
+mod step;
 
 pub use accounts::{Account, Group, accounts};
 pub use beside::DESCRIPTION;
@@ -104,53 +101,9 @@ impl Setup {
                 problems.extend(beside.err().into_iter().chain(accounts.err()).flatten());
                 Err(problems)
             }
-/// A change of the tree's files.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Step {
-    /// Makes a file of 0:0, and the directories that it needs.
-    Write {
-        /// Where, from the root on.
-        path: String,
-        /// What is in it.
-        text: String,
-        /// Its mode.
-        mode: u32,
-    },
-    /// Takes files away, and directories with what is in them; what is not there is no error.
-    Remove {
-        /// Which, from the root on.
-        paths: Vec<String>,
-    },
-    /// Takes the state of the build away.
-    Scrub(scrub::Scrub),
-}
-
-impl Step {
-    /// One line for people.
-    pub fn describe(&self) -> String {
-        match self {
-            Step::Write { path, text, .. } => format!("write {path} ({} bytes)", text.len()),
-            Step::Remove { paths } => format!("remove {}", paths.join(" ")),
-            Step::Scrub(scrub) => scrub.describe(),
         }
     }
 
-    /// Does it; `/` is the tree.
-    pub(super) fn execute(&self, _: &Inputs) -> Result<Vec<u8>, OperationError> {
-        match self {
-            Step::Write { path, text, mode } => {
-                use std::os::unix::fs::PermissionsExt;
-                fs_err::write(path, text)?;
-                fs_err::set_permissions(path, PermissionsExt::from_mode(*mode))?;
-            }
-            Step::Remove { paths } => {
-                for path in paths {
-                    let _ = fs_err::remove_file(path);
-                }
-            }
-        }
-        Ok(Vec::new())
     /// The directories that the sandbox has to open, by name.
     pub fn inputs(&self) -> Vec<(String, PathBuf)> {
         self.beside.inputs.clone()
@@ -287,9 +240,6 @@ impl Step {
         let path = format!("/image/{name}");
         let command = if script.is_executable { vec![path] } else { vec!["bash".to_owned(), path] };
         Some(Operation::Run(Run { environment: self.variables.clone(), ..Run::new(name, command) }))
-            Step::Scrub(scrub) => scrub.execute(),
-            _ => Err(OperationError::Host("not yet".to_owned())),
-        }
     }
 }
 

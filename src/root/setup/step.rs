@@ -5,6 +5,7 @@ use super::files::{Dress, Files, refused};
 use super::merge::{Rules, lay};
 use super::modes::changed_mode;
 use super::places::{self, Keyboard};
+use super::scrub::Scrub;
 use crate::root::sandbox::{Inputs, OperationError};
 use crate::survey::{self, Origin, survey};
 use rustix::fd::OwnedFd;
@@ -121,6 +122,8 @@ pub enum Step {
         /// Its name or path.
         program: String,
     },
+    /// Takes the state of the build away.
+    Scrub(Scrub),
 }
 
 /// `<file name target owner permissions>` (KIWI NG 11.1.6 `setup.py: import_files`).
@@ -168,10 +171,11 @@ impl Step {
             Step::Timezone { zone } => format!("set the time zone {zone}"),
             Step::MachineId => "empty /etc/machine-id".to_owned(),
             Step::Find { program } => format!("look for {program}"),
+            Step::Scrub(scrub) => scrub.describe(),
         }
     }
 
-    /// Does it; `/` is the tree. Only [`Step::Find`] has a result.
+    /// Does it; `/` is the tree. Only [`Step::Find`] and [`Step::Scrub`] have results.
     pub(in crate::root) fn execute(&self, inputs: &Inputs) -> Result<Vec<u8>, OperationError> {
         let files = Files::open()?;
         let dress = |mode: u32, (uid, gid): (u32, u32)| Dress { mode, uid, gid };
@@ -209,6 +213,7 @@ impl Step {
             Step::Find { program } => {
                 return Ok(find(&files, program)?.unwrap_or_default().into_bytes());
             }
+            Step::Scrub(scrub) => return scrub.execute(),
         }
         Ok(Vec::new())
     }
