@@ -210,6 +210,12 @@ pub(super) struct Create {
     /// How results are written.
     #[command(flatten)]
     pub(super) writing: Writing,
+    /// How packages come.
+    #[command(flatten)]
+    pub(super) fetching: super::prepare::Fetching,
+    /// How sandboxes are made.
+    #[command(flatten)]
+    pub(super) sandboxed: super::sandbox::Sandboxed,
 }
 
 /// `diskwright build`

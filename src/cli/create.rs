@@ -3,7 +3,8 @@
 use super::args::{Build, Changes, Create, Selection, Shape, Writing};
 use super::fail::{Code, Failure};
 use super::plan::{layout_text, warn};
-use super::prepare::{Way, tree};
+use super::prepare::{self, Way, finished};
+use super::sandbox::failure;
 use super::say::{Voice, size};
 use super::setting::Setting;
 use super::timing::Clock;
@@ -12,11 +13,11 @@ use crate::build::{self, BuildError, Report, Request, Stage, identity};
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::{Description, load_with};
 use crate::emit;
-use crate::model::{Arch, Image, ImageSource, Item, Phase, System};
+use crate::model::{Arch, Image, ImageSource, Item, Phase, System, Target};
 use crate::plan::plan as plan_of;
 use crate::report::LayoutReport;
 use crate::resolve::{Choice, Resolved, from_tree, resolve, select};
-use crate::root::{self, Task, hooks};
+use crate::root::{self, Task, finishing, hooks, tree};
 use crate::survey::{self, Origin, Survey, image_source, images};
 use diskwright_formats::fault::Refusal;
 use diskwright_formats::identity::Identity;
@@ -44,8 +45,10 @@ pub(super) fn create(
     voice: Voice,
 ) -> Result<Option<Outcome>, Failure> {
     let mut clock = Clock::start(setting.timings);
-    let Create { description, root, record, output, selection, changes, shape, writing } = args;
-    let origin = origin(&root, record.as_deref());
+    let Create { description, root, record, output, selection, changes, shape, writing, fetching, sandboxed } =
+        args;
+    let mut copy = None;
+    let mut origin = origin(&root, record.as_deref());
     let mut bundle_format = None;
     let (wanted, survey, place) = match description {
         Some(path) => {
@@ -54,6 +57,16 @@ pub(super) fn create(
             refuse_lacks(&resolved, voice)?;
             bundle_format = self::bundle_format(&description, &selecting(&selection, &shape)?);
             clock.stage("describe");
+            let is_disk = matches!(resolved.image.target, Target::Disk(_));
+            if !finishing(&description.directory, is_disk).is_empty() {
+                let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: Some(is_disk) };
+                let place = prepared_at(&origin)?;
+                let choice = selecting(&selection, &shape)?;
+                let work = finished(&description, &choice, &way, &place, setting, voice)?;
+                let tree = work.tree();
+                origin = Origin::Directory { path: tree.directory.clone(), record: Some(tree.record_path()) };
+                copy = Some(work);
+            }
             let survey = read(&origin, shape.owner, setting, Some(existing(&output)))?;
             (Wanted::described(resolved), survey, Place { directory: output, file: None, largest })
         }
@@ -68,8 +81,11 @@ pub(super) fn create(
     };
     let wanted = wanted.used_by(system_of(&survey, shape.target.as_deref())?);
     clock.stage("survey");
-    let made = make(wanted, survey, Place { largest, ..place }, writing, setting, voice, clock)?;
-    Ok(made.map(|made| Outcome { bundle_format, ..made }))
+    let made = make(wanted, survey, Place { largest, ..place }, writing, setting, voice, clock);
+    if let Some(work) = copy {
+        work.clear().map_err(|error| failure(error, None))?;
+    }
+    Ok(made?.map(|made| Outcome { bundle_format, ..made }))
 }
 
 /// `diskwright build`; the same.
@@ -87,8 +103,9 @@ pub(super) fn build(
     let options = surveying(shape.owner, setting, Some(existing(&output)));
     let mut epoch = None;
     let survey = if needs_packages(&description, &chosen) {
-        let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: true };
-        let ready = tree(&description, &chosen, &way, None, setting, voice)?;
+        let is_disk = matches!(resolved.image.target, Target::Disk(_));
+        let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: Some(is_disk) };
+        let ready = prepare::tree(&description, &chosen, &way, None, setting, voice)?;
         clock.stage("prepare");
         epoch = Some(ready.epoch);
         let (path, record) = (ready.place.directory.clone(), Some(ready.place.record_path()));
@@ -213,10 +230,27 @@ pub(super) fn described(
     let description = loaded.map_err(|error| voice.load_error(error))?;
     let resolved = resolve(&description.model, &choice).map_err(|error| voice.resolve_error(error))?;
     voice.warnings(&resolved.warnings);
-    match hooks(&description, &resolved, task) {
+    match hooks(&description, &resolved, Task::Create) {
         scripts if scripts.is_empty() || task == Task::Build => Ok((description, resolved)),
         scripts => Err(refusals(scripts)),
     }
+}
+
+/// A tree in which scripts can run: a directory with its record.
+fn prepared_at(origin: &Origin) -> Result<tree::Place, Failure> {
+    let place = match origin {
+        Origin::Directory { path, record: Some(record) } => {
+            let place = fs_err::canonicalize(path).ok().and_then(|path| tree::Place::of(&path));
+            place.filter(|place| fs_err::canonicalize(record).ok() == Some(place.record_path()))
+        }
+        _ => None,
+    };
+    place.ok_or_else(|| {
+        let message =
+            "the description has scripts that run in the tree, which must be a prepared one for that";
+        Failure::new(Code::Refused, message)
+            .hint("`diskwright prepare` makes a directory with its record beside it")
+    })
 }
 
 /// The image of a tree alone.

@@ -6,13 +6,16 @@ use super::fail::{Code, Failure};
 use super::sandbox::{Sandboxed, found};
 use super::say::{FetchBar, Voice};
 use super::setting::Setting;
+use crate::describe::Diagnostics;
 use crate::describe::kiwi::{Description, load_with};
 use crate::resolve::{Choice, select};
 use crate::root::fetch::{Cache, FetchError, FetchErrorKind, Fetcher, Options};
-use crate::root::prepare::{Preparation, PrepareError, Ready, is_empty};
-use crate::root::store::Store;
+use crate::root::prepare::{Finish, Preparation, PrepareError, Ready, finish as finish_tree, is_empty};
+use crate::root::setup::Setup;
+use crate::root::store::{Store, Work};
 use crate::root::tree::Place;
 use clap::Args;
+use diskwright_formats::identity::Identity;
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -78,7 +81,7 @@ pub(super) fn prepare(args: Prepare, setting: &Setting, voice: Voice) -> Result<
             Failure::new(Code::Refused, message).hint("name a directory that is not there, or an empty one")
         );
     }
-    let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: false };
+    let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: None };
     let ready = tree(&description, &choice, &way, Some(&place), setting, voice)?;
     let result = Prepared {
         schema: 1,
@@ -94,8 +97,8 @@ pub(super) fn prepare(args: Prepare, setting: &Setting, voice: Voice) -> Result<
 pub(super) struct Way<'a> {
     pub(super) fetching: &'a Fetching,
     pub(super) sandboxed: &'a Sandboxed,
-    /// Whether scripts that KIWI runs when it makes the image run, too.
-    pub(super) finish: bool,
+    /// Whether scripts that KIWI runs when it makes the image run, too; if so, whether it is a disk.
+    pub(super) finish: Option<bool>,
 }
 
 /// The tree of a description, in `into` or in the cache.
@@ -132,6 +135,35 @@ pub(super) fn tree(
     let made = preparation.run(into);
     drop(bar);
     made.map_err(|error| failure(error, voice))
+}
+
+/// The copy of a prepared tree in which the description's scripts have run.
+pub(super) fn finished(
+    description: &Description,
+    choice: &Choice,
+    way: &Way<'_>,
+    place: &Place,
+    setting: &Setting,
+    voice: Voice,
+) -> Result<Work, Failure> {
+    let bar = FetchBar::new(voice)?;
+    let sandbox = found(way.sandboxed, setting, bar.cancelled.clone())?;
+    let selection = select(&description.model, choice).map_err(|error| voice.resolve_error(error))?;
+    let epoch = setting.epoch_or_default();
+    let identity = Identity::new(setting.seed.as_deref().unwrap_or_default().as_bytes(), epoch);
+    let setup = Setup::of(description, &selection, &identity);
+    let setup = setup.map_err(|problems| voice.refused(&Diagnostics::new(problems)))?;
+    let finish = Finish {
+        name: &description.model.name,
+        is_disk: way.finish.unwrap_or_default(),
+        epoch,
+        network: way.fetching.script_network,
+        store: &Store::new(&setting.cache_dir),
+        sandbox: &sandbox,
+    };
+    let done = finish_tree(place, &setup, &finish, &|what| bar.begin(what));
+    drop(bar);
+    done.map_err(|error| failure(error, voice))
 }
 
 fn fetcher(fetching: &Fetching, setting: &Setting) -> Result<Fetcher, Failure> {

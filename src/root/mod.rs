@@ -29,8 +29,10 @@ use std::path::{Path, PathBuf};
 const PREPARE_HOOKS: [&str; 2] = ["post_bootstrap.sh", "config.sh"];
 /// Scripts that run when an image is made of a tree.
 const CREATE_HOOKS: [&str; 1] = ["images.sh"];
-/// Scripts that run when the image is a disk.
-const DISK_HOOKS: [&str; 4] = ["edit_boot_config.sh", "pre_disk_sync.sh", "disk.sh", "edit_boot_install.sh"];
+/// Scripts that run in the tree when the image is a disk.
+const DISK_HOOKS: [&str; 2] = ["pre_disk_sync.sh", "disk.sh"];
+/// Scripts that KIWI runs on the host when the image is a disk; they cannot be run yet.
+const HOST_HOOKS: [&str; 2] = ["edit_boot_config.sh", "edit_boot_install.sh"];
 
 /// What a tree is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +128,8 @@ pub fn survey(prepared: &Prepared, options: &survey::Options) -> Result<Survey, 
     layers.try_fold(one(first)?, |base, layer| Ok(overlay(base, one(layer)?)?))
 }
 
-/// A refusal for each script beside the description that would have to run for `task`; none can run yet.
+/// A refusal for each script beside the description that KIWI would run for `task` and that cannot run: for a tree that is
+/// made of overlays alone, those that would run in it, too.
 pub fn hooks(description: &Description, resolved: &Resolved, task: Task) -> Vec<Refusal> {
     let is_disk = matches!(resolved.image.target, Target::Disk(_));
     let refusal = |path: PathBuf| {
@@ -135,13 +138,27 @@ pub fn hooks(description: &Description, resolved: &Resolved, task: Task) -> Vec<
         let hint = "do what it does in the tree by other means, and take the script away";
         Refusal::new(RefusalKind::Unsupported, spot, reason).hint(hint)
     };
-    scripts(&description.directory, is_disk, task).into_iter().map(refusal).collect()
+    let here = |name: &&str| description.directory.join(name).exists();
+    let host = HOST_HOOKS.iter().copied().filter(|_| is_disk).filter(here);
+    let tree = PREPARE_HOOKS.iter().chain(&CREATE_HOOKS).copied().chain(disk_hooks(is_disk));
+    let tree = tree.filter(|_| task == Task::Build).filter(here);
+    tree.chain(host).map(|name| refusal(description.directory.join(name))).collect()
+}
+
+fn disk_hooks(is_disk: bool) -> impl Iterator<Item = &'static str> {
+    DISK_HOOKS.iter().copied().filter(move |_| is_disk)
+}
+
+/// The scripts in a description's directory that run in a prepared tree before an image is made of it, in KIWI's order.
+pub fn finishing(directory: &Path, is_disk: bool) -> Vec<&'static str> {
+    let names = CREATE_HOOKS.iter().copied().chain(disk_hooks(is_disk));
+    names.filter(|name| directory.join(name).exists()).collect()
 }
 
 /// The scripts in a description's directory that KIWI would run for `task`, in its order.
 pub fn scripts(directory: &Path, is_disk: bool, task: Task) -> Vec<PathBuf> {
-    let prepare = PREPARE_HOOKS.iter().filter(|_| task == Task::Build);
-    let disk = DISK_HOOKS.iter().filter(|_| is_disk);
-    let paths = prepare.chain(&CREATE_HOOKS).chain(disk).map(|name| directory.join(name));
-    paths.filter(|path| path.exists()).collect()
+    let prepare = PREPARE_HOOKS.iter().copied().filter(|_| task == Task::Build);
+    let host = HOST_HOOKS.iter().copied().filter(|_| is_disk);
+    let names = prepare.chain(CREATE_HOOKS.iter().copied()).chain(disk_hooks(is_disk)).chain(host);
+    names.map(|name| directory.join(name)).filter(|path| path.exists()).collect()
 }

@@ -57,8 +57,8 @@ pub struct Preparation<'a> {
     pub network: bool,
     /// Whether finished phases of earlier builds count.
     pub reuse: bool,
-    /// Whether scripts that KIWI runs when it makes the image of a tree run, too.
-    pub finish: bool,
+    /// Whether scripts that KIWI runs when it makes the image of a tree run, too; if so, whether it is a disk.
+    pub finish: Option<bool>,
     /// Hears what is fetched.
     pub progress: &'a dyn Progress,
     /// Hears what begins.
@@ -287,7 +287,7 @@ impl Preparation<'_> {
             )
             .and("seed", self.seed.unwrap_or_default())
             .and("network", &[u8::from(self.network)])
-            .and("finish", &[u8::from(self.finish)])
+            .and("finish", format!("{:?}", self.finish).as_bytes())
             .and("profiles", self.selection.profiles.join(" ").as_bytes())
             .and("description", &settle::inputs(self.description)?);
         Ok(Keys { bootstrap, installed, tree })
@@ -470,8 +470,8 @@ impl Job<'_> {
             let mirror = self.mirror()?;
             self.sandbox(&Session { binds: vec![mirror.bind()], ..self.session(removal) })?;
         }
-        if self.preparation.finish {
-            self.sandbox(&self.scripted(self.setup.images()))?;
+        if let Some(is_disk) = self.preparation.finish {
+            self.sandbox(&self.scripted(finishing(self.setup, is_disk)))?;
         }
         let scrub = Scrub { epoch: self.epoch, ..Scrub::default() };
         let last = [Step::MachineId, Step::Scrub(scrub)].map(Operation::Setup).to_vec();
@@ -484,6 +484,61 @@ impl Job<'_> {
         let kept = self.sources.iter().filter(|source| source.imageinclude || source.imageonly);
         kept.map(|source| (source.name.clone(), apt::sources_file(source))).collect()
     }
+}
+
+/// What KIWI runs in a tree before it makes an image of it.
+fn finishing(setup: &Setup, is_disk: bool) -> Vec<Operation> {
+    let disk = ["pre_disk_sync.sh", "disk.sh"].into_iter().filter(|_| is_disk);
+    setup.images().into_iter().chain(disk.filter_map(|name| setup.script(name))).collect()
+}
+
+/// Runs what KIWI runs in a tree before it makes an image of it, on a copy.
+pub fn finish(
+    place: &Place,
+    setup: &Setup,
+    session: &Finish<'_>,
+    begun: &dyn Fn(&str),
+) -> Result<Work, PrepareError> {
+    let Finish { name, is_disk, epoch, network, store, sandbox } = *session;
+    let work = store.work(name, sandbox)?;
+    copy_tree(place, &work.tree())?;
+    let log = Log::create(work.beside("log"))?;
+    let scripts = Session {
+        tree: work.tree().directory,
+        inputs: setup.inputs(),
+        network,
+        operations: finishing(setup, is_disk),
+        ..Session::default()
+    };
+    for session in [work.tree().take(), scripts, work.tree().give(epoch)] {
+        let done = sandbox.run(&session, &log, &mut |operation| {
+            if let Operation::Run(run) = operation {
+                begun(&run.what);
+            }
+        });
+        if let Err(error) = done {
+            let tree = work.leave(epoch).ok().map(|place| place.directory);
+            return Err(PrepareError::Sandbox(error, tree));
+        }
+    }
+    Ok(work)
+}
+
+/// How a tree is finished.
+#[derive(Clone, Copy, Debug)]
+pub struct Finish<'a> {
+    /// Of the copy.
+    pub name: &'a str,
+    /// Whether the image is a disk.
+    pub is_disk: bool,
+    /// The latest time in the tree, in seconds since 1970.
+    pub epoch: i64,
+    /// Whether scripts reach the network.
+    pub network: bool,
+    /// Where the copy is made.
+    pub store: &'a Store,
+    /// Where scripts run.
+    pub sandbox: &'a Sandbox,
 }
 
 /// Whether a path is a directory with nothing in it.

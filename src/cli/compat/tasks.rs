@@ -52,6 +52,8 @@ pub(super) fn create(task: Task<'_>) -> Result<(), Failure> {
     let (root, target) = (path(call, "root"), path(call, "target-dir"));
     let description = description(&root, call.value("kiwi-file"))?;
     let args = Create {
+        fetching: Default::default(),
+        sandboxed: Default::default(),
         description: Some(description),
         root: root.into_os_string(),
         record: task.options.making.record.clone(),
