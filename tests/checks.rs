@@ -206,7 +206,7 @@ fn checks_have_places_and_can_be_switched_off() {
     let all = said(&xml, &[]);
     assert_eq!(all.len(), 2, "{all:?}");
     assert!(all[0].starts_with(
-        "d.xml:3:1: warning: the root grows at the first boot, and the initrd lacks what does it"
+        "d.xml:3:1: warning: KIWI has the initrd grow the root at the first boot, and the initrd lacks what does it"
     ));
     assert!(
         all[1].starts_with(

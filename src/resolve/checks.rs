@@ -61,7 +61,7 @@ pub const CHECKS: &[Check] = &[
     check("check_bootloader_env_compatible_with_loader", Weight::Error, loader_environment),
     check("check_dracut_module_for_disk_oem_in_package_list", Weight::Warning, |it| {
         let wanted = is_dracut_disk(it) && it.resizes();
-        dracut_module(it, wanted, "oem-repart", "the root grows at the first boot")
+        dracut_module(it, wanted, "oem-repart", "KIWI has the initrd grow the root at the first boot")
     }),
     check("check_dracut_module_for_disk_overlay_in_package_list", Weight::Warning, |it| {
         let wanted = is_dracut(it) && it.said().is_some_and(|said| is_set(&said.overlayroot));
