@@ -619,7 +619,11 @@ fn kiwis_module_in_the_initrd_comes_first() {
     };
     let way = |growing: &Growing| growing.grows.as_ref().map(|grows| grows.way);
     let forms = ["gzip", "xz", "zstd"].map(|program| compressed(program, &bash));
-    for bytes in forms.into_iter().chain([bash.clone(), [&early[..], &bash].concat()]) {
+    // A header on the border of what is read at once.
+    let far = initrd(at.path(), &[("firmware", &"f".repeat((128 << 10) - 2000))]);
+    let apart =
+        [&far[..far.len().next_multiple_of(4)], &vec![0; (128 << 10) - 2 - far.len()], &bash].concat();
+    for bytes in forms.into_iter().chain([bash.clone(), [&early[..], &bash].concat(), apart]) {
         let growing = of(MBR, "<oem-systemsize>3000</oem-systemsize>", &bytes);
         assert_eq!(way(&growing), Some(Way::Kiwi), "{:?}", growing.notes);
         let profile = added(&growing, &bytes, ".profile");

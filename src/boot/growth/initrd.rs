@@ -1,12 +1,12 @@
-//! What is in an initrd, as far as growth asks: cpio archives in the "new ASCII" format, one behind the other, of which the
-//! last may be compressed (Linux, `Documentation/driver-api/early-userspace/buffer-format.rst`).
+//! What is in an initrd, as far as growth asks: cpio archives in the "new ASCII" format, one behind the other, each of which
+//! may be compressed (Linux, `Documentation/driver-api/early-userspace/buffer-format.rst`).
 
 use diskwright_formats::layout::{Content, Contents};
 use diskwright_fstools::tree::Data;
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use lzma_rust2::XzReader;
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 /// KIWI's hook, behind the number that dracut puts in front of it.
 const REPART: &[u8] = b"kiwi-repart-disk.sh";
@@ -66,20 +66,21 @@ pub(super) fn append(initrd: &mut Vec<u8>, files: &[(&str, Vec<u8>)], time: i64)
 pub(super) fn look(data: &Data, contents: &dyn Contents) -> Found {
     let Some(stream) = stream(data, contents) else { return Found::default() };
     let mut found = Found::default();
-    let read = archives(&mut BufReader::with_capacity(128 << 10, stream), &mut found);
-    found.readable = read.is_ok();
+    found.readable = archives(&mut BufReader::with_capacity(128 << 10, stream), &mut found).is_ok();
     found
 }
 
-/// Archives with zeros between them, the last one compressed or not.
+/// Archives with zeros between them, to the first that is compressed. What is behind that is not looked at.
 fn archives(input: &mut impl BufRead, found: &mut Found) -> io::Result<()> {
     while skip_zeros(input)? {
-        // A buffer that was just filled holds more than any magic, but at the end of what is cut short.
-        match input.fill_buf()? {
-            [b'0', b'7', b'0', b'7', b'0', ..] => archive(input, found)?,
-            [0x1f, 0x8b, ..] => return inflated(MultiGzDecoder::new(input), found),
-            [0xfd, b'7', b'z', b'X', b'Z', ..] => {
-                return inflated(XzReader::new_mem_limit(input, true, XZ_MEMORY_MAX), found);
+        let mut magic = [0; 6];
+        input.read_exact(&mut magic)?;
+        let mut input = Cursor::new(magic).chain(&mut *input);
+        match magic {
+            [b'0', b'7', b'0', b'7', b'0', _] => archive(&mut input, found)?,
+            [0x1f, 0x8b, ..] => return inflated(GzDecoder::new(input), found),
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => {
+                return inflated(XzReader::new_mem_limit(input, false, XZ_MEMORY_MAX), found);
             }
             [0x28, 0xb5, 0x2f, 0xfd, ..] => {
                 let mut decoder = FrameDecoder::new();
