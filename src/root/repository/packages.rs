@@ -395,3 +395,129 @@ impl fmt::Display for Relation<'_> {
         write!(f, " ({sign} {version})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn stanza(fields: &str) -> String {
+        format!(
+            "Package: a\nVersion: 1\nArchitecture: all\nFilename: ./a.deb\nSize: 5\nSHA256: {DIGEST}\n{fields}\n"
+        )
+    }
+
+    fn read(text: &str) -> Result<Packages, Refusal> {
+        Packages::read("Packages", text.as_bytes().to_vec(), "amd64")
+    }
+
+    #[test]
+    fn what_packages_are() {
+        let other = stanza("").replace(": all", ": arm64");
+        let text = format!(
+            "{}{other}{}",
+            stanza(
+                "Essential: yes\nPriority: required\nMulti-Arch: foreign\nPre-Depends: b (>= 1:2~), c:any | d (<< 3)\nDescription: \u{e4}\n .\n"
+            ),
+            stanza("provides: x (= 2), y,\n z\n").replace(": all", ": amd64"),
+        );
+        let packages = read(&text).expect("packages");
+        assert_eq!(packages.len(), 2);
+        let all: Vec<Package<'_>> = packages.iter().collect();
+        let first = all[0];
+        assert_eq!((first.name(), first.version(), first.architecture()), ("a", "1", "all"));
+        assert_eq!(
+            (first.filename().as_str(), first.size(), first.digest().to_string().as_str()),
+            ("a.deb", 5, DIGEST)
+        );
+        assert_eq!(
+            (first.essential(), first.priority(), first.multi_arch()),
+            (true, "required", MultiArch::Foreign)
+        );
+        let shown = |relations: Relations<'_>| {
+            let group = |group: &Vec<Relation<'_>>| {
+                group.iter().map(Relation::to_string).collect::<Vec<_>>().join(" | ")
+            };
+            relations.0.iter().map(group).collect::<Vec<String>>()
+        };
+        assert_eq!(shown(first.pre_depends().expect("relations")), ["b (>= 1:2~)", "c:any | d (<< 3)"]);
+        assert_eq!(shown(first.depends().expect("none")), Vec::<String>::new());
+        assert_eq!(shown(all[1].provides().expect("relations")), ["x (= 2)", "y", "z"]);
+        assert!(!all[1].essential() && all[1].multi_arch() == MultiArch::No);
+        assert!(first.stanza().starts_with(b"Package: a\n") && first.stanza().ends_with(b" .\n"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        let without = |field: &str| {
+            let lines = stanza("");
+            lines
+                .lines()
+                .filter(|line| !line.starts_with(field))
+                .map(|line| format!("{line}\n"))
+                .collect::<String>()
+        };
+        for (text, reason) in [
+            (without("Package"), "line 1: expected the field Package, found none"),
+            (without("Version"), "the field Version"),
+            (without("Architecture"), "the field Architecture"),
+            (without("Filename"), "the field Filename"),
+            (without("Size"), "the field Size"),
+            (without("SHA256"), "the field SHA256"),
+            (stanza("").replace(DIGEST, &DIGEST[1..]), "line 6: expected a digest"),
+            (stanza("Version: 2\n"), "line 7: expected each field once, found 2"),
+            (stanza("").replace("Size: 5", "Size: five"), "line 5: expected a size in bytes, found five"),
+            (stanza("").replace("Size: 5", "Size: 99999999999999"), "line 5: expected a size"),
+            (stanza("").replace("./a.deb", "../a.deb"), "line 4: expected a path in the repository"),
+            (stanza("").replace("./a.deb", "/a.deb"), "line 4: expected a path in the repository"),
+            (stanza("").replace("Package: a", "Package: -a"), "line 1: expected the name of a package"),
+            (stanza("").replace("Package: a", "Package: a/b"), "line 1: expected the name of a package"),
+            (stanza("").replace("Version: 1", "Version: x"), "line 2: expected a version, found x"),
+            (stanza("Depends: \u{1b}[2J\n"), "line 7: expected printable characters"),
+            (format!("{}nothing\n", stanza("")), "line 8: expected a field"),
+        ] {
+            let refused = read(&text).expect_err(reason);
+            assert!(refused.to_string().contains(reason), "{refused}");
+        }
+        for relation in [
+            "a b",
+            "a (1)",
+            "a (>= )",
+            "a (>= 1",
+            "a (=> 1)",
+            "a |",
+            "(>= 1)",
+            "a [amd64]",
+            "a <!nocheck>",
+            "${misc:Depends}",
+        ] {
+            let packages = read(&stanza(&format!("Depends: b, {relation}\n"))).expect("packages");
+            let refused = packages.iter().next().expect("one").depends().expect_err(relation);
+            assert!(
+                refused.to_string().contains("Packages: a 1: Depends: expected NAME (>= VERSION)"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn constraints() {
+        for (constraint, holds) in [
+            ("<<", "yes no no"),
+            ("<=", "yes yes no"),
+            ("=", "no yes no"),
+            (">=", "no yes yes"),
+            (">>", "no no yes"),
+            ("<", "yes yes no"),
+            (">", "no yes yes"),
+        ] {
+            let text = format!("a ({constraint} 1.2)");
+            let relations = Relations::parse(&text).expect("a relation");
+            let (constraint, version) = relations.0[0][0].constraint.expect("a constraint");
+            let said =
+                ["1.2~", "1.2", "1.10"].map(|one| if constraint.holds(one, version) { "yes" } else { "no" });
+            assert_eq!(said.join(" "), holds, "{text}");
+        }
+    }
+}

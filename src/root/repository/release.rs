@@ -186,11 +186,15 @@ impl Release {
         let mut indexes = Vec::new();
         for component in components {
             let found = indexes.len();
+            // An index of what is for all machines is enough only where there are no others.
+            let machines = self.architectures.iter().filter(|one| *one != "all");
+            let is_known =
+                machines.clone().next().is_none() || machines.clone().any(|one| one == architecture);
             let all = Some("all").filter(|_| !self.all_is_in_each);
             for machine in [architecture].into_iter().chain(all) {
                 indexes.extend(self.index(&format!("{component}/binary-{machine}/Packages"), &below));
             }
-            if indexes.len() == found {
+            if indexes.len() == found || !is_known {
                 return Err(self.lacks_component(component, architecture, source));
             }
         }
@@ -323,4 +327,185 @@ fn weak(what: &str, has_weak: bool) -> Refusal {
     };
     let refusal = Refusal::new(RefusalKind::Unsupported, Spot::new("repository", what), reason);
     refusal.hint("make it anew with SHA256: apt-ftparchive release, or reprepro")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::root::repository::Location;
+
+    const A: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn read(text: &str) -> Result<Release, Refusal> {
+        Release::read("Release", &Verified::unchecked("Release", text.as_bytes().to_vec()).expect("a text"))
+    }
+
+    fn source(kind: Kind) -> Source {
+        Source {
+            name: "s".to_owned(),
+            location: Location::Path("/s".into()),
+            kind,
+            architectures: vec![],
+            priority: None,
+            keys: vec![],
+            check_signature: true,
+            credentials: None,
+            imageinclude: false,
+            imageonly: false,
+            customize: None,
+            place: "config.xml:7".to_owned(),
+        }
+    }
+
+    fn suite(components: &[&str]) -> Source {
+        let components = components.iter().map(|&one| one.to_owned()).collect();
+        source(Kind::Suite { suite: "stable".to_owned(), components })
+    }
+
+    #[test]
+    fn the_best_index_of_each_component_is_asked_for_by_its_digest() {
+        let text = format!(
+            "Suite: stable\nCodename: bookworm\nAcquire-By-Hash: yes\nComponents: main contrib\nArchitectures: all amd64 arm64\n\
+             MD5Sum:\n 00 1 other\nSHA256:\n {A} 10 main/binary-amd64/Packages\n {A} 5 main/binary-amd64/Packages.gz\n \
+             {A} 4 main/binary-amd64/Packages.xz\n {A} 0 main/binary-all/Packages\n {A} 7 contrib/binary-amd64/Packages.gz\n"
+        );
+        let release = read(&text).expect("a Release file");
+        let indexes = release.indexes(&suite(&["main", "contrib"]), "amd64").expect("indexes");
+        let told: Vec<String> =
+            indexes.iter().map(|one| format!("{} {} {:?}", one.path, one.size, one.compression)).collect();
+        let expected = [
+            "main/binary-amd64/Packages.xz 4 Xz",
+            "main/binary-all/Packages 0 None",
+            "contrib/binary-amd64/Packages.gz 7 Gzip",
+        ];
+        assert_eq!(told, expected);
+        let by_hash = format!("dists/stable/main/binary-amd64/by-hash/SHA256/{A}");
+        assert_eq!(indexes[0].places, [by_hash, "dists/stable/main/binary-amd64/Packages.xz".to_owned()]);
+        assert_eq!(indexes[0].plain.map(|(size, _)| size), Some(10));
+        assert_eq!((indexes[1].plain, indexes[2].plain), (None, None));
+        assert!(release.is_of(&suite(&["main"])));
+        // Where each machine's index has the packages for all.
+        let alone =
+            read(&format!("No-Support-for-Architecture-all: Packages\n{text}")).expect("a Release file");
+        assert_eq!(alone.indexes(&suite(&["main"]), "amd64").expect("indexes").len(), 1);
+        for (component, machine, reason) in [
+            ("universe", "amd64", "no component universe; there are: main contrib"),
+            ("main", "riscv64", "no packages for riscv64; there are: all amd64 arm64"),
+            ("contrib", "arm64", "no contrib/binary-arm64/Packages in it"),
+        ] {
+            let refused = release.indexes(&suite(&[component]), machine).expect_err(reason);
+            assert!(refused.to_string().contains(reason), "{refused}");
+            assert!(refused.hint.expect("a hint").contains("config.xml:7"));
+        }
+    }
+
+    #[test]
+    fn a_flat_repository_has_its_index_beside() {
+        let sha512 = format!("{A}{A}");
+        let text = format!("SHA512:\n {sha512} 4 ./Packages.gz\n {sha512} 4 sub/Packages\n");
+        let release = read(&text).expect("a Release file");
+        let indexes = |directory: &str| {
+            release.indexes(&source(Kind::Flat { directory: directory.to_owned() }), "amd64")
+        };
+        assert_eq!(indexes("").expect("an index")[0].places, ["Packages.gz"]);
+        assert_eq!(indexes("a/b").expect("an index")[0].places, ["a/b/Packages.gz"]);
+        let none = read(&format!("SHA256:\n {A} 4 x\n")).expect("a Release file");
+        let refused =
+            none.indexes(&source(Kind::Flat { directory: String::new() }), "amd64").expect_err("none");
+        assert!(refused.hint.expect("a hint").contains("distribution"));
+    }
+
+    #[test]
+    fn what_is_not_what_was_promised_is_refused() {
+        let plain = b"Package: a\n".repeat(1000);
+        let gzip = |bytes: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, bytes).expect("memory");
+            encoder.finish().expect("memory")
+        };
+        let digest = |bytes: &[u8]| {
+            use sha2::Digest as _;
+            Digest::Sha256(sha2::Sha256::digest(bytes).into())
+        };
+        let packed = gzip(&plain);
+        let index = Index {
+            path: "Packages.gz".to_owned(),
+            places: vec![],
+            compression: Compression::Gzip,
+            size: packed.len() as u64,
+            digest: digest(&packed),
+            plain: Some((plain.len() as u64, digest(&plain))),
+        };
+        assert_eq!(index.unpack(packed.clone()).expect("it is good"), plain);
+        let refused =
+            |index: Index, bytes: &[u8]| index.unpack(bytes.to_vec()).expect_err("it is bad").to_string();
+        let cut = &packed[..packed.len() - 4];
+        assert!(refused(index.clone(), cut).contains("bytes, found"));
+        let cut_index = Index { size: cut.len() as u64, digest: digest(cut), ..index.clone() };
+        assert!(refused(cut_index, cut).contains("cannot be unpacked"));
+        let bomb = Index { plain: Some((100, digest(&plain))), ..index.clone() };
+        assert!(refused(bomb, &packed).contains("unpacks to more than 100 bytes"));
+        let other = Index { plain: Some((plain.len() as u64, digest(b""))), ..index.clone() };
+        assert!(refused(other, &packed).contains("found another"));
+        let mut changed = packed.clone();
+        changed[20] ^= 1;
+        assert!(refused(index, &changed).contains("found another"));
+    }
+
+    #[test]
+    fn dates_decide() {
+        let files = format!("SHA256:\n {A} 1 a\n");
+        let release = read(&format!(
+            "Date: Sat, 11 Jul 2026 10:00:00 UTC\nValid-Until: Sat, 18 Jul 2026 10:00:00 UTC\n{files}"
+        ));
+        let release = release.expect("a Release file");
+        let date = release.date.expect("a date");
+        assert!(release.check_fresh(date).is_ok() && release.check_fresh(date + 7 * 86400).is_ok());
+        let late = release.check_fresh(date + 7 * 86400 + 1).expect_err("late");
+        assert_eq!(
+            late.reason,
+            "expired: it was valid until 2026-07-18 10:00:00 UTC, and it is 2026-07-18 10:00:01 UTC"
+        );
+        assert!(late.hint.expect("a hint").contains("repository_gpgcheck"));
+        let early = release.check_fresh(date - 3600).expect_err("early");
+        assert!(early.reason.contains("made in the future: 2026-07-11 10:00:00 UTC"), "{early}");
+        assert!(
+            read(&files).expect("a Release file").check_fresh(0).is_ok(),
+            "without dates it is always fresh"
+        );
+    }
+
+    #[test]
+    fn what_is_no_release_file_is_said_with_its_line() {
+        for (text, reason) in [
+            (String::new(), "Release: line 1: expected a Release file"),
+            ("Suite: a\nSuite: b\n".to_owned(), "line 2: expected each field once, found b"),
+            (format!("SHA256:\n {A} 1 a\n\nSuite: b\n"), "line 4: expected one paragraph"),
+            ("Suite: a\n".to_owned(), "no digests of its files"),
+            (format!("MD5Sum:\n {} 1 a\nSHA1:\n {} 1 a\n", &A[..32], &A[..40]), "only MD5 or SHA-1 digests"),
+            (
+                format!("SHA256:\n {A} 1 a\n {} 1 b\n", &A[1..]),
+                "line 3: expected a digest, a size and a path",
+            ),
+            (format!("SHA256:\n {A} -1 a\n"), "line 2: expected a digest"),
+            (format!("SHA256:\n {A} 1\n"), "line 2: expected a digest"),
+            (format!("SHA256:\n {A} 1 ../a\n"), "line 2: expected a path in the repository"),
+            (format!("SHA256:\n {A} 1 /a\n"), "line 2: expected a path in the repository"),
+            (format!("SHA256:\n {A} 1 a\n {A} 2 a\n"), "line 3: expected each file once"),
+            (format!("Date: now\nSHA256:\n {A} 1 a\n"), "line 1: expected a date"),
+        ] {
+            let refused = read(&text).expect_err(reason);
+            assert!(refused.to_string().contains(reason), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn pins_of_repositories_that_are_not_automatic() {
+        let files = format!("SHA256:\n {A} 1 a\n");
+        for (text, pin) in
+            [("", 500), ("NotAutomatic: yes\n", 1), ("NotAutomatic: yes\nButAutomaticUpgrades: yes\n", 100)]
+        {
+            assert_eq!(read(&format!("{text}{files}")).expect("a Release file").default_priority(), pin);
+        }
+    }
 }
