@@ -227,15 +227,10 @@ impl Database {
 fn stanzas(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = text;
     std::iter::from_fn(move || {
-        loop {
-            rest = rest.trim_ascii_start();
-            if rest.is_empty() {
-                return None;
-            }
-            let end = rest.windows(2).position(|two| two == b"\n\n").unwrap_or(rest.len());
-            let (stanza, behind) = rest.split_at(end);
-            rest = behind;
-            return Some(stanza);
-        }
+        rest = rest.trim_ascii_start();
+        let end = rest.windows(2).position(|two| two == b"\n\n").unwrap_or(rest.len());
+        let (stanza, behind) = rest.split_at(end);
+        rest = behind;
+        (!stanza.is_empty()).then_some(stanza)
     })
 }
