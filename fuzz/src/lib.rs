@@ -2,6 +2,7 @@
 //!
 //! Each target has one function here; its invariant is stated above its `fuzz_target!`. A broken invariant panics.
 
+pub mod deb;
 pub mod describe;
 pub mod files;
 pub mod forms;
@@ -25,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     ("open_swap", |data| open::filesystem("swap", data)),
     ("open_record", open::record),
     ("survey_tar", survey::tar),
+    ("open_deb", deb::open),
     ("lay_gpt", lay::gpt),
     ("lay_mbr", lay::mbr),
     ("lay_qcow2", |data| lay::disk("qcow2", data)),

@@ -13,7 +13,10 @@
 
 use super::control::Control;
 use super::inflate::{Coding, Stream};
+use super::stage::normal_path;
 use super::{DebError, malformed, named};
+use crate::survey::tar::members::Members;
+use diskwright_formats::bytes::escaped;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -59,6 +62,22 @@ impl Deb {
         let data = ar.after(&control, "data.tar")?;
         let control = Control::read(&ar.stream(&control, "control.tar")?, shown)?;
         Ok(Deb { shown: shown.to_owned(), size, control, data, file })
+    }
+
+    /// The paths in the package, in the order of its archive: `/.`, `/usr`, `/usr/bin`. All data is read.
+    ///
+    /// # Errors
+    /// An archive that is malformed, with a name that leads out of it or that is too long.
+    pub fn paths(&self) -> Result<Vec<Vec<u8>>, DebError> {
+        let stream = self.data()?;
+        let mut members = Members::new(&stream);
+        let mut paths = Vec::new();
+        while let Some(member) = members.next()? {
+            let reason =
+                |reason| malformed(&self.shown, format!("data.tar: {}: {reason}", escaped(&member.path)));
+            paths.push(normal_path(&member.path).map_err(reason)?);
+        }
+        Ok(paths)
     }
 
     /// The decompressed `data.tar`.

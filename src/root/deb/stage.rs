@@ -307,7 +307,7 @@ pub(super) fn times(seconds: i64) -> Timestamps {
 }
 
 /// `./usr/bin/` is `/usr/bin`, `./` is `/.`.
-fn normal_path(path: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn normal_path(path: &[u8]) -> Result<Vec<u8>, String> {
     if path.starts_with(b"/") {
         return Err("an absolute name".to_owned());
     }
