@@ -38,7 +38,7 @@ pub fn variables(selection: &Selection) -> Variables {
         set(key, stripped(selection, kind).join(" "));
     }
     set("rootpartuuid", String::new());
-    set("shasum_suffix", "sha256".to_owned());
+    set("shasum_suffix", ".sha256".to_owned());
     of_preferences(selection, &mut set);
     of_type(selection, &mut set);
     if let Some(oem) = selection.said().and_then(|said| said.oemconfig.as_ref()) {

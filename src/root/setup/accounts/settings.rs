@@ -77,6 +77,6 @@ impl Settings {
 /// Names and values; comments left out. The last of a name counts.
 fn words(text: &str, between: impl Fn(char) -> bool) -> BTreeMap<&str, &str> {
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    let pairs = lines.filter_map(|line| line.split_once(|c| between(c)));
+    let pairs = lines.filter_map(|line| line.split_once(&between));
     pairs.map(|(name, value)| (name, value.trim().trim_matches('"'))).collect()
 }
