@@ -17,13 +17,13 @@ use super::sandbox::{Log, Operation, Sandbox, SandboxError, Session};
 use super::settle;
 use super::setup::functions::FUNCTIONS;
 use super::setup::scrub::Scrub;
-use super::setup::{self, Setup, Step};
+use super::setup::{self, Setup, Step, initrd};
 use super::store::{Key, Store, Work, copy_tree};
 use super::tree::Place;
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::Description;
 use crate::model::words::{PackageManager, PatternType};
-use crate::model::{Arch, Item, Phase};
+use crate::model::{Arch, Item, Phase, Scope, elements};
 use crate::resolve::Selection;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::identity::Identity;
@@ -473,9 +473,40 @@ impl Job<'_> {
         if let Some(is_disk) = self.preparation.finish {
             self.sandbox(&self.scripted(finishing(self.setup, is_disk)))?;
         }
+        self.initrds()?;
         let scrub = Scrub { epoch: self.epoch, ..Scrub::default() };
         let last = [Step::MachineId, Step::Scrub(scrub)].map(Operation::Setup).to_vec();
         self.sandbox(&Session { bare: true, ..self.session(last) })?;
+        Ok(())
+    }
+
+    /// An initrd for each kernel, unless the type says that there is to be none.
+    fn initrds(&self) -> Result<(), PrepareError> {
+        let selection = self.preparation.selection;
+        let said = selection.said();
+        let none = said.and_then(|said| said.initrd_system.as_ref()).is_some_and(|said| said.text == "none");
+        if none {
+            return Ok(());
+        }
+        let applies = |scope: &elements::Drivers| {
+            Scope::of(&scope.profiles, &None).applies(&selection.profiles, selection.machine)
+        };
+        let drivers = selection.model.said.drivers.iter().filter(|drivers| applies(drivers));
+        let drivers = drivers.flat_map(|drivers| &drivers.file).filter_map(|file| file.name.as_ref());
+        let wanted = initrd::Wanted {
+            filesystem: said.and_then(|said| said.filesystem.as_ref()).map(|said| said.text.clone()),
+            drivers: drivers.map(|name| name.text.clone()).collect(),
+            epoch: self.epoch,
+            ..initrd::Wanted::default()
+        };
+        let find = Operation::Setup(Step::Initrd(initrd::Task::Find(wanted.clone())));
+        let results = self.sandbox(&Session { bare: true, ..self.session(vec![find]) })?;
+        let found = results.first().map(Vec::as_slice).unwrap_or_default();
+        let found: initrd::Found = serde_json::from_slice(found).map_err(io::Error::from)?;
+        let make = initrd::make(&found, &wanted)?;
+        if !make.is_empty() {
+            self.sandbox(&self.session(make))?;
+        }
         Ok(())
     }
 

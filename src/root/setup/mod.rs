@@ -23,12 +23,12 @@ mod accounts;
 mod beside;
 mod files;
 pub mod functions;
+pub mod initrd;
 mod lists;
 mod merge;
 mod modes;
 mod places;
 mod profile;
-pub mod initrd;
 pub mod scrub;
 mod step;
 
@@ -139,47 +139,6 @@ impl Setup {
             vec![Operation::Setup(directory), copy(config, if is_xml { "config.xml" } else { &name }, 0o600)];
         for Script { name, from, is_executable } in &self.beside.scripts {
             list.push(copy(from, name, if *is_executable { 0o755 } else { 0o644 }));
-/// A change of the tree's files.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Step {
-    /// Makes a file of 0:0, and the directories that it needs.
-    Write {
-        /// Where, from the root on.
-        path: String,
-        /// What is in it.
-        text: String,
-        /// Its mode.
-        mode: u32,
-    },
-    /// Takes files away, and directories with what is in them; what is not there is no error.
-    Remove {
-        /// Which, from the root on.
-        paths: Vec<String>,
-    },
-    /// Takes the state of the build away.
-    Scrub(scrub::Scrub),
-    /// Looks for kernels, or into an initrd.
-    Initrd(initrd::Task),
-}
-
-impl Step {
-    /// One line for people.
-    pub fn describe(&self) -> String {
-        match self {
-            Step::Write { path, text, .. } => format!("write {path} ({} bytes)", text.len()),
-            Step::Remove { paths } => format!("remove {}", paths.join(" ")),
-            Step::Scrub(scrub) => scrub.describe(),
-            Step::Initrd(task) => task.describe(),
-        }
-    }
-
-    /// Does it; `/` is the tree.
-    pub(super) fn execute(&self, _: &Inputs) -> Result<Vec<u8>, OperationError> {
-        match self {
-            Step::Scrub(scrub) => scrub.execute(),
-            Step::Initrd(task) => task.execute(),
-            _ => Err(OperationError::Host("not yet".to_owned())),
         }
         if self.has_scripts() {
             list.push(Operation::Setup(Step::write("/.kconfig", functions)));

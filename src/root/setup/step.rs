@@ -2,6 +2,7 @@
 
 use super::accounts::{self, Account};
 use super::files::{Dress, Files, refused};
+use super::initrd;
 use super::merge::{Rules, lay};
 use super::modes::changed_mode;
 use super::places::{self, Keyboard};
@@ -124,6 +125,8 @@ pub enum Step {
     },
     /// Takes the state of the build away.
     Scrub(Scrub),
+    /// Looks for kernels, and into initrds.
+    Initrd(initrd::Task),
 }
 
 /// `<file name target owner permissions>` (KIWI NG 11.1.6 `setup.py: import_files`).
@@ -172,10 +175,11 @@ impl Step {
             Step::MachineId => "empty /etc/machine-id".to_owned(),
             Step::Find { program } => format!("look for {program}"),
             Step::Scrub(scrub) => scrub.describe(),
+            Step::Initrd(task) => task.describe(),
         }
     }
 
-    /// Does it; `/` is the tree. Only [`Step::Find`] and [`Step::Scrub`] have results.
+    /// Does it; `/` is the tree. [`Step::Find`], [`Step::Scrub`] and [`Step::Initrd`] have results.
     pub(in crate::root) fn execute(&self, inputs: &Inputs) -> Result<Vec<u8>, OperationError> {
         let files = Files::open()?;
         let dress = |mode: u32, (uid, gid): (u32, u32)| Dress { mode, uid, gid };
@@ -214,6 +218,7 @@ impl Step {
                 return Ok(find(&files, program)?.unwrap_or_default().into_bytes());
             }
             Step::Scrub(scrub) => return scrub.execute(),
+            Step::Initrd(task) => return task.execute(),
         }
         Ok(Vec::new())
     }
