@@ -283,11 +283,21 @@ fn an_mbr_grows_by_our_unit() {
     grows_once(test, &image, "bios", 3 * 1024);
     on_disk(&image, 8 * GIB);
     stays(&image, "bios", 3 * 1024);
-    // A logical partition, whose extended one grows before it; and no further than it may.
+}
+
+/// The extended partition around it grows before it; and it grows no further than it may.
+#[test]
+fn a_logical_partition_grows() {
+    let test = "a_logical_partition_grows";
+    if !all() {
+        return inapplicable(test, "slow: runs with --all");
+    }
+    let Some(sfdisk) = with_sfdisk(test) else { return };
+    let Some(root) = prepared(test, sfdisk) else { return };
     let attributes =
         r#"firmware="bios" dosparttable_extended_layout="true" spare_part="20" spare_part_fs="ext4""#;
     let inner = r#"<oemconfig><oem-swap>true</oem-swap><oem-swapsize>16</oem-swapsize><oem-systemsize>4000</oem-systemsize></oemconfig>
-        <partitions><partition name="a" size="8"/><partition name="b" size="8"/></partitions>"#;
+        <partitions><partition name="data1" size="8"/><partition name="data2" size="8"/></partitions>"#;
     let (image, _) = root.create("logical", EARLY, attributes, inner);
     on_disk(&image, 8 * GIB);
     grows_once(test, &image, "bios", 4000);
