@@ -10,6 +10,7 @@ pub mod grub;
 pub mod image;
 pub mod lay;
 pub mod open;
+pub mod repository;
 pub mod seed;
 pub mod survey;
 
@@ -25,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     ("open_fat", |data| open::filesystem("vfat", data)),
     ("open_swap", |data| open::filesystem("swap", data)),
     ("open_record", open::record),
+    ("open_repository", repository::repository),
     ("survey_tar", survey::tar),
     ("open_deb", deb::open),
     ("lay_gpt", lay::gpt),

@@ -258,6 +258,9 @@ pub fn inputs(target: &str) -> Vec<Vec<u8>> {
         let texts = [text(Holds::All), text(Holds::NamesAndData)].into_iter();
         return texts.chain((0..12).map(|n| noise(n, 40 << (n % 6)))).collect();
     }
+    if target == "open_repository" {
+        return super::repository::inputs();
+    }
     if target.starts_with("open_") {
         let changed = |n: u8| vec![n, n.wrapping_mul(37), n, 0, 0, 1, 0xff];
         return (0..24).map(|n| vec![n]).chain((0..24).map(changed)).collect();

@@ -1,5 +1,6 @@
 //! Texts that OpenPGP is wrapped into: ASCII armor (RFC 9580, 6.2) and the cleartext signature framework (RFC 9580, 7).
 
+use super::control::said;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use pgp::armor::{Dearmor, DearmorOptions};
 use std::io::Read;
@@ -100,17 +101,16 @@ pub(super) fn packets(what: &str, bytes: &[u8], kind: &str) -> Result<Vec<u8>, R
         rest = &rest[start..];
         let name = rest[BEGIN.len()..].split(|&byte| byte == b'\n').next().unwrap_or_default();
         if trimmed(name).strip_suffix(b"-----") != Some(kind.as_bytes()) {
-            let found = String::from_utf8_lossy(&name[..name.len().min(40)]).replace('-', "");
-            return Err(refused(
-                what,
-                format!("expected a {}, found a {}", kind.to_lowercase(), found.trim().to_lowercase()),
-            ));
+            let found = said(trimmed(name)).replace('-', "").to_lowercase();
+            return Err(refused(what, format!("expected a {}, found a {}", kind.to_lowercase(), found)));
         }
         let end = find_line(rest, END).ok_or_else(|| refused(what, "it ends within its armor".to_owned()))?;
         let len = rest[end..].iter().position(|&byte| byte == b'\n').map_or(rest.len(), |len| end + len + 1);
         let options = DearmorOptions::new().set_limit(LONGEST);
         let mut dearmor = Dearmor::with_options(&rest[..len], options);
-        dearmor.read_to_end(&mut packets).map_err(|error| refused(what, format!("broken armor: {error}")))?;
+        dearmor.read_to_end(&mut packets).map_err(|error| {
+            refused(what, format!("broken armor: {}", said(error.to_string().as_bytes())))
+        })?;
         rest = &rest[len..];
         blocks += 1;
         if blocks > MOST_BLOCKS {

@@ -8,8 +8,8 @@ use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 
 /// Longest name of a field in bytes.
 const LONGEST_NAME: usize = 128;
-/// Most bytes of a wrong value that are shown.
-const LONGEST_SHOWN: usize = 80;
+/// Most bytes of what a stranger wrote that are shown.
+const LONGEST_SHOWN: usize = 120;
 
 /// The stanzas of a text, in order.
 #[derive(Clone, Debug)]
@@ -96,8 +96,12 @@ impl<'a> Stanza<'a> {
 pub(super) fn wrong(what: &str, text: &[u8], at: usize, expected: &str, found: &[u8]) -> Refusal {
     let line = 1 + text[..at.min(text.len())].iter().filter(|&&byte| byte == b'\n').count();
     let spot = Spot::new("repository", format!("{what}: line {line}"));
-    let found = escaped(&found[..found.len().min(LONGEST_SHOWN)]);
-    Refusal::new(RefusalKind::Invalid, spot, format!("expected {expected}, found {found}"))
+    Refusal::new(RefusalKind::Invalid, spot, format!("expected {expected}, found {}", said(found)))
+}
+
+/// What a stranger wrote, for a message: cut, on one line.
+pub(super) fn said(text: &[u8]) -> String {
+    escaped(&text[..text.len().min(LONGEST_SHOWN)])
 }
 
 /// The fields of a stanza.

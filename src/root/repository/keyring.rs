@@ -13,9 +13,11 @@ use pgp::packet::{self, Signature, SignatureType, SubpacketData};
 use pgp::ser::Serialize;
 use pgp::types::{Fingerprint, KeyDetails, KeyId, PublicParams, Tag};
 
-/// Most keys that are taken from a file, and most signatures that are looked at for one of them.
-const MOST_KEYS: usize = 10_000;
-const MOST_SIGNATURES: usize = 1000;
+/// Longest file with keys that is believed, in bytes: all of Debian's developers are 30 MB, its archives 60 kB.
+const LONGEST: usize = 8 << 20;
+/// Most keys that are taken from a file, and most signatures of each kind that are computed for one of them.
+const MOST_KEYS: usize = 1000;
+const MOST_SIGNATURES: usize = 100;
 /// Fewest bits of an RSA key.
 const LEAST_RSA: u16 = 2048;
 
@@ -70,6 +72,9 @@ impl Keyring {
                 "a keybox, of which only GnuPG knows the form",
                 "gpg --keyring FILE --export > FILE.gpg",
             );
+        }
+        if bytes.len() > LONGEST {
+            return refused("too long for a file with keys", "");
         }
         let packets = packets(what, bytes, "PUBLIC KEY BLOCK")?;
         let found = SignedPublicKey::from_bytes_many(&packets[..]);
@@ -148,20 +153,14 @@ fn of_subkey(subkey: &SignedPublicSubKey, primary: &packet::PublicKey) -> Option
 
 /// Signatures by which a primary key binds its user ids and itself.
 fn own_signatures(certificate: &SignedPublicKey) -> impl Iterator<Item = &Signature> {
-    let primary = &certificate.primary_key;
-    let users = certificate.details.users.iter().take(MOST_SIGNATURES).flat_map(move |user| {
-        let own = move |one: &&Signature| {
-            let is_binding = one.typ() != Some(SignatureType::CertRevocation);
-            is_binding
-                && is_by(one, primary)
-                && one.verify_certification(primary, Tag::UserId, &user.id).is_ok()
-        };
-        user.signatures.iter().take(MOST_SIGNATURES).filter(|one| counts(one)).filter(own)
-    });
-    let direct = certificate.details.direct_signatures.iter().take(MOST_SIGNATURES);
-    let own =
-        move |one: &&Signature| one.typ() == Some(SignatureType::Key) && one.verify_key(primary).is_ok();
-    users.chain(direct.filter(|one| counts(one)).filter(own))
+    let (primary, details) = (&certificate.primary_key, &certificate.details);
+    let users = details.users.iter().flat_map(|user| user.signatures.iter().map(move |one| (one, &user.id)));
+    let users = users.filter(|(one, _)| one.typ() != Some(SignatureType::CertRevocation) && counts(one));
+    let users = users.filter(move |(one, _)| is_by(one, primary)).take(MOST_SIGNATURES);
+    let users = users.filter(move |(one, id)| one.verify_certification(primary, Tag::UserId, id).is_ok());
+    let direct = details.direct_signatures.iter().filter(|one| one.typ() == Some(SignatureType::Key));
+    let direct = direct.filter(|one| counts(one)).take(MOST_SIGNATURES);
+    users.map(|(one, _)| one).chain(direct.filter(move |one| one.verify_key(primary).is_ok()))
 }
 
 /// Whether a key may have made it: what others certify is not even looked at.

@@ -3,7 +3,7 @@
 //! The text is kept as it is, and of each package the places of the fields that count: Debian's main, 63 000 packages in
 //! 50 MB, takes some 10 MB beside its text. Relations are parsed where they are asked for.
 
-use super::control::{Stanza, Stanzas};
+use super::control::{Stanza, Stanzas, said};
 use super::digest::Digest;
 use super::location::relative;
 use super::version::{compare_versions, is_version};
@@ -281,7 +281,7 @@ impl<'a> Package<'a> {
                 "repository",
                 format!("{}: {} {}", self.packages.what, self.name(), self.version()),
             );
-            let part: String = part.chars().take(80).collect();
+            let part = said(part.as_bytes());
             Refusal::new(
                 RefusalKind::Invalid,
                 spot,

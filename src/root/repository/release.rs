@@ -1,7 +1,7 @@
 //! Release files (Debian Repository Format, "Release" files): what a repository is, until when its word counts, and the
 //! digests of its indexes.
 
-use super::control::{Stanza, Stanzas, wrong};
+use super::control::{Stanza, Stanzas, said, wrong};
 use super::digest::Digest;
 use super::location::relative;
 use super::source::{Kind, Source};
@@ -235,7 +235,7 @@ impl Release {
             }
             () => return self.lacks(&format!("{component}/binary-{architecture}/Packages"), source),
         };
-        let reason = format!("{what}; there are: {}", there.join(" "));
+        let reason = format!("{what}; there are: {}", said(there.join(" ").as_bytes()));
         let hint = format!("change the repository at {}", source.place);
         Refusal::new(RefusalKind::Missing, Spot::new("repository", &self.what), reason).hint(hint)
     }
@@ -277,7 +277,10 @@ fn inflated(what: &str, decoder: impl Read, limit: u64) -> Result<Vec<u8>, Refus
     let read = decoder.take(limit + 1).read_to_end(&mut plain);
     let refused = |kind, reason: String| Err(Refusal::new(kind, Spot::new("repository", what), reason));
     match read {
-        Err(error) => refused(RefusalKind::Invalid, format!("cannot be unpacked: {error}")),
+        Err(error) => refused(
+            RefusalKind::Invalid,
+            format!("cannot be unpacked: {}", said(error.to_string().as_bytes())),
+        ),
         Ok(read) if read as u64 > limit => {
             refused(RefusalKind::Limit, format!("unpacks to more than {limit} bytes"))
         }
@@ -384,6 +387,10 @@ mod tests {
         assert_eq!(indexes[0].plain.map(|(size, _)| size), Some(10));
         assert_eq!((indexes[1].plain, indexes[2].plain), (None, None));
         assert!(release.is_of(&suite(&["main"])));
+        // Debian's security archive names its components otherwise than their directories.
+        let security = read(&text.replace("Components: main contrib", "Components: updates/main"))
+            .expect("a Release file");
+        assert_eq!(security.indexes(&suite(&["main"]), "amd64").expect("indexes").len(), 2);
         // Where each machine's index has the packages for all.
         let alone =
             read(&format!("No-Support-for-Architecture-all: Packages\n{text}")).expect("a Release file");

@@ -4,6 +4,7 @@
 //! fit the text is an error, whatever others there are. What may be read on is what was signed, and nothing else of a file.
 
 use super::armor::{clear, is_clear, packets};
+use super::control::said;
 use super::keyring::{Key, Keyring, Material};
 use super::time::shown;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
@@ -136,7 +137,7 @@ fn signatures(packets: &[u8]) -> Result<Vec<Signature>, String> {
         match packet {
             Ok(Packet::Signature(signature)) => signatures.push(signature),
             Ok(_) => return Err("something else than signatures where its signature is to be".to_owned()),
-            Err(error) => return Err(format!("a broken signature: {error}")),
+            Err(error) => return Err(format!("a broken signature: {}", said(error.to_string().as_bytes()))),
         }
     }
     match signatures.len() {
