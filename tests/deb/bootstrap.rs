@@ -1,8 +1,8 @@
 //! Trees that work are made of Debian's packages, without privileges.
 
 use super::{debian, differences, files, inside, open, unpacked};
-use crate::support::{all, listing, oracle, run, tool};
-use diskwright::root::deb::{Deb, Root, essential, merge_usr, preinsts};
+use crate::support::{all, listing, oracle, run, skip, tool};
+use diskwright::root::deb::{Database, Deb, Root, essential, merge_usr, needs_dpkg, preinsts};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -77,6 +77,30 @@ fn a_tree_is_the_one_that_mmdebstrap_makes() {
     inside(test, "bootstrap::inside_bootstrap", &[("DEB_PACKAGES", &packages), ("DEB_THEIRS", &tar)]);
 }
 
+/// Packages with services, users, diversions and triggers, which the essential set has not.
+const FURTHER: [&str; 6] =
+    ["usr-is-merged", "systemd-sysv", "udev", "openssh-server", "man-db", "python3-minimal"];
+
+#[test]
+fn further_packages_are_unpacked_here_and_those_with_work_to_do_before_by_dpkg() {
+    let test = "further_packages_are_unpacked_here_and_those_with_work_to_do_before_by_dpkg";
+    if !all() {
+        return;
+    }
+    let Some(packages) = debian(test) else { return };
+    let mut fixture = Command::new(crate::support::source("tests/fixtures/debian-packages"));
+    let fetched = run(fixture.args(["--existing", "bookworm"]).args(FURTHER));
+    if fetched.code != Some(0) {
+        skip(
+            test,
+            &format!("no packages of Debian (tests/fixtures/debian-packages bookworm {})", FURTHER.join(" ")),
+        );
+        return;
+    }
+    let further = PathBuf::from(fetched.stdout.trim());
+    inside(test, "bootstrap::inside_bootstrap", &[("DEB_PACKAGES", &packages), ("DEB_FURTHER", &further)]);
+}
+
 #[test]
 #[ignore = "run inside a user namespace"]
 fn inside_bootstrap() {
@@ -89,21 +113,56 @@ fn inside_bootstrap() {
     let done = unpacked(&tree, &packages, &[], &["amd64"]).unwrap_or_else(|error| panic!("{error}"));
     assert!(done.len() > 70, "{} packages", done.len());
     configure(&tree, &packages);
+    if let Some(further) = std::env::var_os("DEB_FURTHER") {
+        add(&tree, Path::new(&further));
+    }
+    assert_works(&tree);
+    if let Some(theirs) = std::env::var_os("DEB_THEIRS") {
+        compare(&tree, &theirs, scratch.path());
+    }
+}
+
+/// dpkg and apt find nothing wrong.
+fn assert_works(tree: &Path) {
     for (program, arguments, expected) in
         [("dpkg", "--audit", ""), ("dpkg", "--verify", ""), ("dpkg-query", "-f${db:Status-Abbrev}", "ii ")]
     {
         let show = if program == "dpkg-query" { &["--show"][..] } else { &[] };
-        let said = run(enter(&tree, program).args(show).arg(arguments)).ends(0).stdout;
+        let said = run(enter(tree, program).args(show).arg(arguments)).ends(0).stdout;
         let left = said.replace(expected, "");
         assert_eq!((left.as_str(), said.is_empty()), ("", expected.is_empty()), "{program} {arguments}");
     }
-    run(enter(&tree, "apt-get").arg("check")).ends(0);
-    run(Command::new("umount").arg(tree.join("proc"))).ends(0);
+    run(enter(tree, "apt-get").arg("check")).ends(0);
+    for name in ["proc", "dev/null", "dev/zero", "dev/full", "dev/random", "dev/urandom", "dev/tty"] {
+        run(Command::new("umount").arg(tree.join(name))).ends(0);
+    }
     let left = tool("find", [tree.as_os_str(), "-name".as_ref(), "*.dpkg-*".as_ref()]);
     assert_eq!(left, "", "conffiles are in their places");
-    if let Some(theirs) = std::env::var_os("DEB_THEIRS") {
-        compare(&tree, &theirs, scratch.path());
+}
+
+/// Unpacks packages into a tree that works.
+fn add(tree: &Path, directory: &Path) {
+    let root = Root::open(tree).unwrap();
+    let database = Database::read(&root).unwrap();
+    let is_new = |deb: &Deb| database.find(&deb.control.name, &deb.control.architecture).is_none();
+    let new: Vec<Deb> = open(directory).into_iter().filter(is_new).collect();
+    let (here, rest): (Vec<Deb>, Vec<Deb>) =
+        new.into_iter().partition(|deb| needs_dpkg(deb, &database).is_none());
+    let names: Vec<&str> = rest.iter().map(|deb| &deb.control.name[..]).collect();
+    println!("{} packages here, by dpkg: {names:?}", here.len());
+    assert!(
+        here.len() > 3 * rest.len() && names.contains(&"python3.11-minimal"),
+        "{} here, {names:?}",
+        here.len()
+    );
+    unpacked(tree, &here, &[], &["amd64"]).unwrap_or_else(|error| panic!("{error}"));
+    let archives = tree.join("var/cache/apt/archives");
+    for deb in &rest {
+        std::fs::copy(directory.join(&deb.shown), archives.join(&deb.shown)).unwrap();
     }
+    let paths = rest.iter().map(|deb| format!("/var/cache/apt/archives/{}", deb.shown));
+    run(enter(tree, "dpkg").args(["--force-depends", "--unpack"]).args(paths)).ends(0);
+    run(enter(tree, "dpkg").args(["--configure", "-a"])).ends(0);
 }
 
 /// What is run in the tree.
@@ -126,9 +185,6 @@ fn configure(tree: &Path, packages: &[Deb]) {
     }
     run(enter(tree, "dpkg").arg("--configure").args(essential(packages))).ends(0);
     run(enter(tree, "dpkg").args(["--configure", "-a"])).ends(0);
-    for name in ["null", "zero", "full", "random", "urandom", "tty"] {
-        run(Command::new("umount").arg(tree.join("dev").join(name))).ends(0);
-    }
 }
 
 fn compare(tree: &Path, theirs: &std::ffi::OsStr, scratch: &Path) {
