@@ -889,6 +889,8 @@ fn the_profile_is_kiwis() {
     let test = "the_profile_is_kiwis";
     let Some(lab) = lab(test) else { return };
     let Some(python) = support::kiwi(test) else { return };
+    let (head, rest) = DESCRIPTION.split_once("<type image").unwrap();
+    let bare = format!("{head}<type image=\"ext4\"/>{}", rest.split_once("</type>").unwrap().1);
     let volumes = r#"<systemdisk name="vg"><volume name="home" size="2G" mountpoint="/home"/><volume name="@root" freespace="50"/></systemdisk></type>"#;
     let drivers = "<drivers><file name=\"a\"/><file name=\"b\"/></drivers><strip type=\"tools\"><file name=\"t\"/><file name=\"u\"/></strip>\n  <packages type=\"delete\">";
     for (text, profiles) in [
@@ -906,7 +908,7 @@ fn the_profile_is_kiwis() {
             &[],
         ),
         (
-            DESCRIPTION.replace("firmware=\"uefi\"", "firmware=\"uefi\" volid=\"V\" luks=\"\" btrfs_root_is_snapper_snapshot=\"true\" target_blocksize=\"4096\" disk_start_sector=\"4096\" devicepersistency=\"by-label\" wwid_wait_timeout=\"9\" gpt_hybrid_mbr=\"true\""),
+            DESCRIPTION.replace("firmware=\"uefi\"", "firmware=\"uefi\" volid=\"V\" luks=\"\" target_removable=\"true\" fsmountoptions=\"noatime\" target_blocksize=\"4096\" disk_start_sector=\"4096\" devicepersistency=\"by-label\" wwid_wait_timeout=\"9\" gpt_hybrid_mbr=\"true\""),
             &[],
         ),
         (
@@ -914,7 +916,7 @@ fn the_profile_is_kiwis() {
             &[],
         ),
         (
-            DESCRIPTION.replace("image=\"oem\" filesystem=\"ext4\" firmware=\"uefi\"", "image=\"ext4\"").replace("<bootloader name=\"grub2\" timeout=\"7\"/>", ""),
+bare,
             &[],
         ),
     ] {
