@@ -324,6 +324,38 @@ fn check_tells_clones_from_what_is_none() {
     assert_eq!(clones[4]["why"], "no known file system, and other bytes from byte 0 on");
 }
 
+/// What a system has written into a file system that it mounted is no fault of a clone.
+#[test]
+fn an_origin_that_was_used_is_no_fault() {
+    let test = "an_origin_that_was_used_is_no_fault";
+    let Some(debugfs) = oracle(test, "debugfs") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (_, attributes, inner) = LAYOUTS[0];
+    let made = made(folder.path(), attributes, inner, &["--format", "raw"]);
+    let [raw, told] = ["raw", "clones.json"].map(|format| output(&made, format));
+    let clones = json(&told)["clones"].as_array().unwrap().clone();
+    let pair = clones.iter().position(|pair| pair["origin"]["role"] == "root").unwrap();
+    let at = format!("{}?offset={}", raw.display(), number(&clones[pair]["origin"], "start"));
+    let change = |request: &str| {
+        run(std::process::Command::new(&debugfs).args(["-w", "-R", request, &at])).ends(0);
+    };
+    let check = |code| {
+        let plain = run(&mut command(["check", raw.to_str().unwrap()])).ends(code).stdout;
+        let said = run(&mut command(["check", "--json", raw.to_str().unwrap()])).ends(code).stdout;
+        (plain, serde_json::from_str::<Value>(&said).unwrap()["images"][0].clone())
+    };
+    support::write(folder.path().join("new"), "what a system wrote");
+    change(&format!("write {} new", folder.path().join("new").display()));
+    let (_, fault) = check(1);
+    assert!(fault["clones"][pair]["same"] == false && fault["clones"][pair]["why"].is_null(), "{fault}");
+    change("ssv mnt_count 1");
+    let (plain, note) = check(0);
+    assert_eq!(note["clones"][pair]["same"], false, "{note}");
+    let why = note["clones"][pair]["why"].as_str().unwrap();
+    assert!(why.ends_with("(p.lxroot) was mounted since it was made"), "{why}");
+    assert!(plain.contains(&format!(": {why}\n")), "{plain}");
+}
+
 #[test]
 fn check_knows_clones_of_an_mbr_from_their_file() {
     let folder = tempfile::tempdir().unwrap();

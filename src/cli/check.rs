@@ -41,7 +41,7 @@ struct CloneLine {
     origin: String,
     /// Whether ids alone tell them apart; none where it cannot be told.
     same: Option<bool>,
-    /// Why it cannot be told.
+    /// Why it cannot be told, or why it is no fault that they are not the same.
     why: Option<String>,
 }
 
@@ -123,6 +123,7 @@ fn clone_line(verdict: clones::Verdict) -> CloneLine {
     let (same, why) = match finding {
         Finding::Clone => (Some(true), None),
         Finding::Differs(_) => (Some(false), None),
+        Finding::Used(which) => (Some(false), Some(format!("{which} was mounted since it was made"))),
         Finding::Unknown(why) => (None, Some(why)),
     };
     CloneLine { clone, origin, same, why }
@@ -173,7 +174,8 @@ fn describe(verdict: &Verdict) -> String {
     for CloneLine { clone, origin, same, why } in clones {
         let _ = match (same, why) {
             (Some(true), _) => writeln!(text, "  {clone}: {origin} with ids of its own"),
-            (Some(false), _) => continue,
+            (Some(false), None) => continue,
+            (Some(false), Some(why)) => writeln!(text, "  {clone}: no longer {origin}: {why}"),
             (None, why) => writeln!(
                 text,
                 "  {clone}: not compared with {origin}: {}",

@@ -1,7 +1,8 @@
 //! Clones on a disk: are they their origins but for what tells copies apart?
 //!
 //! Both get the same new ids, as values: a file system's [`Row::reid`] changes everything that hangs on its ids and nothing else.
-//! What then still differs is a fault. So it does not matter which ids they have, only that they are not the same.
+//! What then still differs is a fault, unless a system has mounted one of them since: then they are what was made and what
+//! became of it. So it does not matter which ids they have, only that they are not the same.
 
 use super::{Fault, Inspected, Partition, Volume};
 use diskwright_formats::fault::{Damage, DamageKind, ReidError, Spot};
@@ -12,6 +13,9 @@ use std::ops::Range;
 
 /// Bytes that are compared at a time.
 const PART: u64 = 1 << 20;
+/// Where ext's superblock has the time of the last mount for writing, and behind `s_wtime` how many there were (ext4's data
+/// structures, "Super Block": `s_mtime`, `s_mnt_count`). A file system that was only made has 0 in both.
+const EXT_MOUNTED: u64 = 1024 + 0x2C;
 
 /// Partition numbers of a clone and its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub enum Finding {
     Clone,
     /// It is no clone; the damage lies in the clone.
     Differs(Damage),
+    /// It differs, and was or its origin was mounted since they were made: this one.
+    Used(String),
     /// It could not be compared.
     Unknown(String),
 }
@@ -93,7 +99,7 @@ impl Verdict {
     pub fn fault(&self) -> Option<Fault> {
         match &self.finding {
             Finding::Differs(damage) => Some(Fault { within: self.clone.clone(), damage: damage.clone() }),
-            Finding::Clone | Finding::Unknown(_) => None,
+            Finding::Clone | Finding::Used(_) | Finding::Unknown(_) => None,
         }
     }
 }
@@ -128,12 +134,30 @@ fn finding(image: &dyn ReadAt, inspected: &Inspected, origin: &Volume, clone: &V
             Ok(Some((at, ..))) if row.is_none() => {
                 Finding::Unknown(format!("no known file system, and other bytes from byte {at} on"))
             }
-            Ok(Some((at, one, other))) => differs(at, format!("{one:#04x}"), format!("{other:#04x}")),
+            Ok(Some((at, one, other))) => {
+                let used = [origin, clone].into_iter().find(|side| is_used(image, inspected, side, row));
+                match used {
+                    Some(side) => Finding::Used(side.within.clone()),
+                    None => differs(at, format!("{one:#04x}"), format!("{other:#04x}")),
+                }
+            }
             Err(error) => Finding::Unknown(error.to_string()),
         },
         (Err(error), _) => Finding::Unknown(format!("{}: {error}", origin.within)),
         (_, Err(error)) => Finding::Unknown(format!("{}: {error}", clone.within)),
     }
+}
+
+/// Whether a system has mounted it for writing; only ext says so.
+fn is_used(image: &dyn ReadAt, inspected: &Inspected, volume: &Volume, row: Option<&'static Row>) -> bool {
+    let (Some(at), Some("ext2" | "ext3" | "ext4")) = (&volume.partition, row.map(|row| row.name)) else {
+        return false;
+    };
+    let part = inspected.disk.window(at.start..at.start + at.len);
+    let mut fields = [0; 10];
+    let read = Reader::new(&part, &OneFile(image)).read_exact_at(EXT_MOUNTED, &mut fields);
+    let [time, count] = [&fields[..4], &fields[8..]].map(|field| field.iter().any(|byte| *byte != 0));
+    read.is_ok() && (time || count)
 }
 
 fn name(volume: &Volume) -> &'static str {
