@@ -76,11 +76,21 @@ pub fn boot_files(plan: &Plan, tree: &Tree, contents: &dyn Contents) -> Result<B
     let Some(boot) = &plan.boot else { return Ok(BootFiles::default()) };
     match &boot.grub {
         Some(grub) => install::grub(plan, grub, tree, contents),
+        None if boot.loader == Loader::Custom => {
+            Ok(BootFiles { notes: unstarted(tree), ..BootFiles::default() })
+        }
         None if plan.parts.iter().any(|part| part.role == ESP) => {
             esp_files(boot, plan.arch, plan.command_line.as_deref().unwrap_or(""), tree, plan.epoch)
         }
         None => Ok(BootFiles::default()),
     }
+}
+
+/// What is said of a system that nothing is installed for to start it. A tree without a kernel is none.
+fn unstarted(tree: &Tree) -> Vec<String> {
+    let has_kernel = find_kernels(tree).is_ok_and(|kernels| !kernels.is_empty());
+    let note = "no loader is installed: what starts the disk has to be in the tree".to_owned();
+    has_kernel.then_some(note).into_iter().collect()
 }
 
 /// systemd-boot, its configuration and kernels out of a tree.

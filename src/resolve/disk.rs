@@ -83,10 +83,6 @@ pub(super) fn disk_target(
         let hint = "bootloader name=\"custom\" or --no-boot makes the disk without one";
         lacks.push(loader_span(kind).error("unsupported", message).lack(lack).hint(hint));
     }
-    if loader == Loader::Custom && !choice.no_boot {
-        let message = "no loader is installed: what starts the disk has to be in the tree";
-        problems.push(loader_span(kind).warning("no-loader", message));
-    }
     let volumes = volumes(selection, disk, filesystem);
     let setting =
         Setting { disk, choice, firmware, table: table(disk, firmware, choice.arch), filesystem, volumes };
