@@ -198,12 +198,14 @@ impl Reading<'_> {
                 let lack = Lack::new(format!("{element}@name={name}"), *feature);
                 self.lacks.push(span.error("unsupported", message).lack(lack));
             }
+            // KIWI would find out when it runs the program: the disk can be planned all the same.
             (None, None) => {
                 let program = if element == "shimoption" { "shim-install" } else { "grub-install" };
-                let message = format!("{what}: {program} has no such option");
+                let message = format!("{what} is not supported: {program} has no such option");
                 let hint =
                     format!("leave it out, or write it as {program} does: --name, with its value in value");
-                self.problems.push(span.error("bad-value", message).hint(hint));
+                let lack = Lack::new(format!("{element}@name={name}"), "an option that nobody knows");
+                self.lacks.push(span.error("unsupported", message).hint(hint).lack(lack));
             }
         }
         false
