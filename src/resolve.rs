@@ -17,7 +17,7 @@ use crate::describe::kiwi::{label_options, mkfs_options};
 use crate::describe::{Diagnostic, Diagnostics, Span};
 use crate::model::{
     Arch, Bytes, Contents, Disk, DiskSize, Format, Image, ImageSource, Kind, Loader, MIB, Mkfs, Model,
-    Naming, Partition, PartitionKind, Rule, SectorSize, Size, SizeElement, Table, Target, Type, Volume, mib,
+    Naming, Need, Partition, PartitionKind, Rule, SectorSize, Size, SizeElement, Table, Target, Type, Volume, mib,
 };
 use crate::plan::{ESP, Part, Plan, ROOT};
 use diskwright_formats::bytes::escaped;
@@ -147,11 +147,22 @@ const KIWI_EXCLUDES: [&str; 6] = ["image", ".kconfig", "run/*", "tmp/*", ".build
 const KIWI_HOOKS: [&str; 4] =
     ["image/exclude_files.yaml", "etc/fstab.append", "etc/fstab.patch", "etc/fstab.script"];
 
+/// What the preparation of a tree has to do and cannot do yet. By apt it does all but fetch containers; a tree without
+/// packages is its overlay alone.
+pub fn unprepared_needs(selection: &Selection<'_>) -> Vec<Diagnostic> {
+    let model = selection.model;
+    let done = |need: &Need| {
+        let containers = need.problem.lack.as_ref().is_some_and(|lack| lack.part == "containers");
+        selection.is_installed_by_apt() && !containers
+    };
+    let applying = model.needs.iter().filter(|need| need.scope.applies(&selection.profiles, selection.machine));
+    applying.filter(|need| !done(need)).map(|need| need.problem.clone()).collect()
+}
+
 /// One image of a description.
 pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError> {
     let selection = select(model, choice)?;
     let (checked, unprepared) = checks::run(&selection, &choice.disabled_checks);
-    let arch = choice.arch.machine();
     let chosen = selection.kind;
     // What the type lacks can be planned all the same; what else is not supported cannot be understood.
     let mut lacks: Vec<Diagnostic> = Vec::new();
@@ -183,6 +194,7 @@ pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError>
         let all = diagnostics.list.into_iter().chain(lacks).collect();
         return Err(ResolveError::Refused(Diagnostics::new(all)));
     };
+    let needs = unprepared_needs(&selection);
     let Selection { profiles, .. } = selection;
     let image = Image {
         name: model.name.clone(),
@@ -194,8 +206,7 @@ pub fn resolve(model: &Model, choice: &Choice) -> Result<Resolved, ResolveError>
         target,
         system: None,
     };
-    let needs = model.needs.iter().filter(|need| need.scope.applies(&profiles, arch));
-    let needs = needs.map(|need| need.problem.clone()).chain(unprepared).collect();
+    let needs = needs.into_iter().chain(unprepared).collect();
     let spans = chosen.map(|chosen| chosen.spans.clone()).unwrap_or_default();
     Ok(Resolved { image, profiles, warnings: diagnostics, spans, needs, lacks })
 }

@@ -13,7 +13,7 @@ use crate::build::{self, BuildError, Report, Request, Stage, identity};
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::{Description, load_with};
 use crate::emit;
-use crate::model::{Arch, Image, ImageSource, Item, Phase, System, Target};
+use crate::model::{Arch, Image, ImageSource, System, Target};
 use crate::plan::plan as plan_of;
 use crate::report::LayoutReport;
 use crate::resolve::{Choice, Resolved, from_tree, resolve, select};
@@ -102,7 +102,7 @@ pub(super) fn build(
     let chosen = selecting(&selection, &shape)?;
     let options = surveying(shape.owner, setting, Some(existing(&output)));
     let mut epoch = None;
-    let survey = if needs_packages(&description, &chosen) {
+    let survey = if select(&description.model, &chosen).is_ok_and(|it| it.is_installed_by_apt()) {
         let is_disk = matches!(resolved.image.target, Target::Disk(_));
         let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: Some(is_disk) };
         let ready = prepare::tree(&description, &chosen, &way, None, setting, voice)?;
@@ -123,13 +123,6 @@ pub(super) fn build(
     let made = make(wanted, survey, place, writing, setting, voice, clock)?;
     let bundle_format = bundle_format(&description, &selecting(&selection, &shape)?);
     Ok(made.map(|made| Outcome { bundle_format, ..made }))
-}
-
-/// Whether a tree is more than its overlay.
-fn needs_packages(description: &Description, choice: &Choice) -> bool {
-    let selection = select(&description.model, choice);
-    let phases = [Phase::Bootstrap, Phase::Image];
-    selection.is_ok_and(|it| phases.iter().any(|&phase| !it.items(phase, Item::Package).is_empty()))
 }
 
 /// What selects a type: no image is looked at.

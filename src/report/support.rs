@@ -7,9 +7,9 @@
 use crate::build::identity;
 use crate::describe::kiwi::{Description, LoadError};
 use crate::describe::{Diagnostic, Diagnostics, Lack, Severity};
-use crate::model::{Arch, Model, Need};
+use crate::model::{Arch, Model};
 use crate::plan::plan;
-use crate::resolve::{Choice, ResolveError, resolve, select};
+use crate::resolve::{Choice, ResolveError, resolve, select, unprepared_needs};
 use crate::root::{Task, scripts};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -238,11 +238,13 @@ fn image(description: &Description, choice: &Choice) -> ImageSupport {
 /// What the preparation of the tree needs that `create` is spared.
 fn for_build(description: &Description, choice: &Choice, image: &ImageSupport) -> Vec<Missing> {
     let Ok(selection) = select(&description.model, choice) else { return Vec::new() };
-    let applies = |need: &&Need| need.scope.applies(&selection.profiles, selection.machine);
-    let needs = description.model.needs.iter().filter(applies).filter_map(|need| missing(&need.problem));
+    let needs = unprepared_needs(&selection).iter().filter_map(missing).collect::<Vec<Missing>>();
+    if selection.is_installed_by_apt() {
+        return once(&needs);
+    }
     let create = scripts_in(description, image, Task::Create);
     let scripts = scripts_in(description, image, Task::Build).into_iter().filter(|one| !create.contains(one));
-    once(&needs.chain(scripts).collect::<Vec<Missing>>())
+    once(&needs.into_iter().chain(scripts).collect::<Vec<Missing>>())
 }
 
 fn scripts_in(description: &Description, image: &ImageSupport, task: Task) -> Vec<Missing> {

@@ -155,6 +155,13 @@ impl<'a> Selection<'a> {
         named.unwrap_or(PackageManager::Dnf4)
     }
 
+    /// Whether a tree of packages is made by apt.
+    pub fn is_installed_by_apt(&self) -> bool {
+        let packages = |&phase: &Phase| !self.items(phase, Item::Package).is_empty();
+        let any = [Phase::Bootstrap, Phase::Image].iter().any(packages);
+        self.package_manager() == PackageManager::Apt && any
+    }
+
     fn sections(&self, phase: Phase) -> impl Iterator<Item = &'a elements::Packages> {
         let of_type = self.image().filter(|_| phase == Phase::Image).map(Phase::Type);
         let (profiles, machine) = (self.profiles.clone(), self.machine);

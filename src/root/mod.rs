@@ -138,11 +138,7 @@ pub fn hooks(description: &Description, resolved: &Resolved, task: Task) -> Vec<
         let hint = "do what it does in the tree by other means, and take the script away";
         Refusal::new(RefusalKind::Unsupported, spot, reason).hint(hint)
     };
-    let here = |name: &&str| description.directory.join(name).exists();
-    let host = HOST_HOOKS.iter().copied().filter(|_| is_disk).filter(here);
-    let tree = PREPARE_HOOKS.iter().chain(&CREATE_HOOKS).copied().chain(disk_hooks(is_disk));
-    let tree = tree.filter(|_| task == Task::Build).filter(here);
-    tree.chain(host).map(|name| refusal(description.directory.join(name))).collect()
+    scripts(&description.directory, is_disk, task).into_iter().map(refusal).collect()
 }
 
 fn disk_hooks(is_disk: bool) -> impl Iterator<Item = &'static str> {
@@ -155,10 +151,10 @@ pub fn finishing(directory: &Path, is_disk: bool) -> Vec<&'static str> {
     names.filter(|name| directory.join(name).exists()).collect()
 }
 
-/// The scripts in a description's directory that KIWI would run for `task`, in its order.
+/// The scripts in a description's directory that KIWI would run for `task` and that cannot run, in its order.
 pub fn scripts(directory: &Path, is_disk: bool, task: Task) -> Vec<PathBuf> {
-    let prepare = PREPARE_HOOKS.iter().copied().filter(|_| task == Task::Build);
+    let tree = PREPARE_HOOKS.iter().chain(&CREATE_HOOKS).copied().chain(disk_hooks(is_disk));
     let host = HOST_HOOKS.iter().copied().filter(|_| is_disk);
-    let names = prepare.chain(CREATE_HOOKS.iter().copied()).chain(disk_hooks(is_disk)).chain(host);
+    let names = tree.filter(|_| task == Task::Build).chain(host);
     names.map(|name| directory.join(name)).filter(|path| path.exists()).collect()
 }

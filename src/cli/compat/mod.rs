@@ -90,6 +90,7 @@ fn surrounded(
     let task = Task { call, options, runtime: &runtime, setting: &setting, voice };
     match (call.verb.service, call.verb.name) {
         ("system", "build") => tasks::build(task),
+        ("system", "prepare") => tasks::prepare(&task),
         ("system", "create") => tasks::create(task),
         ("system", "boxbuild") => tasks::list_boxes(&task),
         ("image", "info") => tasks::info(&task),

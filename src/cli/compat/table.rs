@@ -179,24 +179,24 @@ macro_rules! build_options {
         &[
             one("description", "directory", Used("Directory of the description")),
             $($own,)*
-            flag("clear-cache", Noted("packages are not downloaded, so nothing is kept")),
+            flag("clear-cache", Used("Begin at the beginning, whatever earlier builds have finished")),
             flag("ignore-repos", Used(REPOSITORIES)),
             flag("ignore-repos-used-for-build", Used("Take only those repositories that are for the image alone")),
             one("set-repo", REPO, Used("A repository in the place of the first one")),
             one("set-repo-credentials", CREDENTIALS, Used("Its user and password, or a file with them")),
             many("add-repo", REPO, Used(REPOSITORY)),
             many("add-repo-credentials", CREDENTIALS, Used(REPOSITORY_USER)),
-            many("add-package", "name", Used("One more package, which refuses the build as yet")),
-            many("add-bootstrap-package", "name", Used("One more package of the first phase, which refuses the build as yet")),
-            many("ca-cert", "cert-file", Used("One more certificate, which refuses the build as yet")),
+            many("add-package", "name", Used("One more package")),
+            many("add-bootstrap-package", "name", Used("One more package of the first phase")),
+            many("ca-cert", "cert-file", Used("One more certificate")),
             one("ca-target-distribution", "suse,redhat,debian,archlinux", Used("Whose trust store has the certificates")),
-            many("delete-package", "name", Used("A package to take away, which refuses the build as yet")),
+            many("delete-package", "name", Used("A package to take away")),
             one("set-container-derived-from", "uri", NO_CONTAINERS),
             one("set-container-tag", "name", NO_CONTAINERS),
             many("add-container-label", "label", NO_CONTAINERS),
             many("set-type-attr", "attribute=value", Used("Set an attribute of the selected type; may be repeated")),
-            one("set-release-version", "version", Noted("packages are not installed, and only their manager reads it")),
-            many("signing-key", "key-file", Noted("packages are not installed, so no signature is checked")),
+            one("set-release-version", "version", Noted("apt does not know it")),
+            many("signing-key", "key-file", Noted("keys are those of the description (signing key=) and of the host's keyrings")),
         ]
     };
 }
@@ -207,8 +207,8 @@ const BUILD: &[Row] = build_options!(
 );
 
 const PREPARE: &[Row] = build_options!(
-    one("root", "directory", Command("the new tree")),
-    flag("allow-existing-root", Command("a tree that is there may be used"))
+    one("root", "directory", Used("The directory that becomes the tree")),
+    flag("allow-existing-root", Noted("a tree is made anew, in a directory that is not there or is empty"))
 );
 
 const CREATE: &[Row] = &[
@@ -385,7 +385,7 @@ pub const VERBS: &[Verb] = &[
     },
     Verb {
         name: "build",
-        about: "Make images from a description that needs no packages: its tree is its overlay",
+        about: "Make images from a description: install its packages, run its scripts, write its disks",
         options: BUILD,
         needs: &["description", "target-dir"],
         ..PLAIN
@@ -395,12 +395,6 @@ pub const VERBS: &[Verb] = &[
         about: "Make a root tree",
         options: PREPARE,
         needs: &["description", "root"],
-        absent: Some((
-            "trees are not prepared yet",
-            "make the tree by other means (kiwi-ng itself, mmdebstrap, dnf --installroot), and then: \
-             `diskwright create DESCRIPTION --root TREE -o DIR`; a description whose tree is its overlay needs no \
-             prepared one: system build",
-        )),
         ..PLAIN
     },
     Verb {

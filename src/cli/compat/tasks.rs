@@ -3,6 +3,8 @@
 use super::super::args::{Build, Changes, Create, Info, Selection, Shape, Writing};
 use super::super::create::{self, Outcome};
 use super::super::fail::{Code, Failure};
+use super::super::prepare::{self as preparing, Fetching, Prepare};
+use super::super::sandbox::Sandboxed;
 use super::super::say::Voice;
 use super::words::Given;
 use super::{Call, Task, own_options, table, text, words};
@@ -23,7 +25,7 @@ pub(super) fn build(task: Task<'_>) -> Result<(), Failure> {
     let target = path(call, "target-dir");
     let writing = task.options.making.writing;
     let args = Build {
-        fetching: Default::default(),
+        fetching: Fetching { fresh: call.has("clear-cache"), ..Fetching::default() },
         sandboxed: Default::default(),
         description: path(call, "description"),
         output: target.clone(),
@@ -44,6 +46,22 @@ pub(super) fn build(task: Task<'_>) -> Result<(), Failure> {
         voice.note(&format!("note: no {}: the tree goes straight into the images", tree.display()));
     }
     record(outcome, &target, &task)
+}
+
+/// `system prepare`
+pub(super) fn prepare(task: &Task<'_>) -> Result<(), Failure> {
+    let Task { call, setting, voice, .. } = task;
+    let shape = shape(call, &task.options.making.shape, *voice)?;
+    let args = Prepare {
+        description: path(call, "description"),
+        root: path(call, "root"),
+        selection: selection(call, *voice)?,
+        changes: changes(call, *voice)?,
+        fetching: Fetching { fresh: call.has("clear-cache"), ..Fetching::default() },
+        sandboxed: Sandboxed::default(),
+        arch: shape.arch,
+    };
+    preparing::prepare(args, setting, *voice).map_err(in_kiwis_words)
 }
 
 /// `system create`
