@@ -149,7 +149,6 @@ fn add(tree: &Path, directory: &Path) {
     let (here, rest): (Vec<Deb>, Vec<Deb>) =
         new.into_iter().partition(|deb| needs_dpkg(deb, &database).is_none());
     let names: Vec<&str> = rest.iter().map(|deb| &deb.control.name[..]).collect();
-    println!("{} packages here, by dpkg: {names:?}", here.len());
     assert!(
         here.len() > 3 * rest.len() && names.contains(&"python3.11-minimal"),
         "{} here, {names:?}",

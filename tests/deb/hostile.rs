@@ -4,6 +4,7 @@ use super::{inside, unpacked};
 use crate::support::{Member, What, tar};
 use diskwright::root::deb::{Deb, DebError};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// deb(5), ar(5).
@@ -150,6 +151,11 @@ fn cases() -> Vec<Case> {
         ("no directory", vec![vec![file("a/out")]], "a: No such file or directory"),
         ("a file as directory", vec![vec![file("a"), file("a/b")]], "a: Not a directory"),
         ("a device", vec![vec![Member::new("a", What::Device(b'c', 1, 3))]], "only the real root can make"),
+        (
+            "attributes",
+            vec![vec![directory("a").xattr("user.a", "b")]],
+            "attributes of what is no regular file",
+        ),
         ("twice", vec![vec![file("a"), link("./a", "b")]], "./a, at byte 2048: twice in the package"),
         ("a hard link out", vec![vec![hard("a", "/etc/passwd")]], "an absolute name"),
         ("a hard link up", vec![vec![hard("a", "../../etc/passwd")]], "a name with `..` in it"),
@@ -214,5 +220,15 @@ fn inside_hostile() {
         assert!(!tree.join("out").exists() && !tree.join("outside").exists(), "{what}");
         assert!(!tree.join("var/lib/dpkg/tmp.diskwright").exists(), "{what}: nothing is left behind");
     }
+    // The kernel notes whose root a capability is for, and shows it to that root as it was: vfs_cap_data, revision 2.
+    let capability = [&[1, 0, 0, 2][..], &[0, 0x20, 0, 0], &[0; 12]].concat();
+    let members =
+        [Member::file("ping", "data").mode(0o2755).owner(7, 8).xattr("security.capability", &capability)];
+    unpacked(&tree, &[open(&deb("q", &members), "q.deb").unwrap()], &[], &["amd64"]).unwrap();
+    let mut value = [0; 64];
+    let len = rustix::fs::getxattr(tree.join("ping"), "security.capability", &mut value).unwrap();
+    assert_eq!(value[..len], capability);
+    let meta = std::fs::metadata(tree.join("ping")).unwrap();
+    assert_eq!((meta.mode() & 0o7777, meta.uid(), meta.gid(), meta.mtime()), (0o2755, 7, 8, 1_500_000_000));
     assert!(!Path::new("/out").exists() && !Path::new("/outside").exists() && !Path::new("/inside").exists());
 }

@@ -21,6 +21,8 @@ pub(super) struct Placing<'a> {
     root: &'a Root,
     database: &'a mut Database,
     deb: &'a Deb,
+    /// The directory of its staged files.
+    staging: &'a OwnedFd,
     /// The package in the database.
     index: usize,
     /// The directory of the last path, and its path.
@@ -44,29 +46,32 @@ impl<'a> Placing<'a> {
         root: &'a Root,
         database: &'a mut Database,
         deb: &'a Deb,
+        staging: &'a OwnedFd,
     ) -> Result<Placing<'a>, DebError> {
         let index = database.add(&deb.control).map_err(|reason| malformed(&deb.shown, reason))?;
-        Ok(Placing { root, database, deb, index, parent: None, obsolete: Vec::new() })
+        Ok(Placing { root, database, deb, staging, index, parent: None, obsolete: Vec::new() })
     }
 
-    pub(super) fn place(mut self, staged: Staged) -> Result<(), DebError> {
+    /// Places all members; gives the number of the package in the database.
+    pub(super) fn place(mut self, staged: &Staged) -> Result<usize, DebError> {
         for trigger in self.deb.control.triggers.iter().filter(|trigger| !trigger.interest) {
             // dpkg forgets who waits as long as the package is not there; it asks again when it configures it.
             self.activate(trigger.name.as_bytes(), false, true);
         }
         for member in &staged.members {
-            self.member(member, &staged)?;
+            self.member(member)?;
         }
         let info = format!("{ADMIN}/info");
         let directory = self.root.directory(info.as_bytes());
         let directory = directory.map_err(|error| self.root.failed(info.as_bytes(), error))?;
         for (name, number) in &staged.control {
-            let moved = renameat(&staged.directory, number.to_string(), &directory, &name[..]);
+            let moved = renameat(self.staging, number.to_string(), &directory, &name[..]);
             moved.map_err(|error| self.root.failed(format!("{info}/{name}").as_bytes(), error))?;
         }
         self.database.set_conffiles(self.index, &self.deb.control, &self.obsolete);
         self.database.triggers.register(&self.deb.control);
-        self.database.write_list(self.root, self.index)
+        self.database.write_list(self.root, self.index)?;
+        Ok(self.index)
     }
 
     fn refused(&self, path: &[u8], reason: impl std::fmt::Display) -> DebError {
@@ -83,7 +88,7 @@ impl<'a> Placing<'a> {
         }
     }
 
-    fn member(&mut self, member: &StagedMember, staged: &Staged) -> Result<(), DebError> {
+    fn member(&mut self, member: &StagedMember) -> Result<(), DebError> {
         let is_conffile = self.is_conffile(member)?;
         let used = self.used_name(&member.path)?;
         if self.database.triggers.has_files() {
@@ -94,7 +99,7 @@ impl<'a> Placing<'a> {
             false => used,
         };
         if self.is_there(member, &used)? {
-            return self.listed(member, staged);
+            return self.listed(member);
         }
         let (parent, name) = split(&used);
         let here = match self.enter(parent) {
@@ -108,16 +113,15 @@ impl<'a> Placing<'a> {
                 if is_conffile {
                     self.obsolete.push(member.path.clone());
                 }
-                discard(staged.directory.as_fd(), member.number)
-                    .map_err(|error| self.root.failed(&used, error))
+                discard(self.staging.as_fd(), member.number).map_err(|error| self.root.failed(&used, error))
             }
-            _ if member.excluded => self.listed(member, staged),
+            _ if member.excluded => self.listed(member),
             Claim::Shared => {
-                self.check_shared(member, staged, name, &used)?;
-                self.listed(member, staged)
+                self.check_shared(member, name, &used)?;
+                self.listed(member)
             }
             Claim::Ours => {
-                self.put(member, staged, name, here, is_conffile).map_err(|error| match error {
+                self.put(member, name, here, is_conffile).map_err(|error| match error {
                     Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST => {
                         self.refused(&used, "the tree has a directory where the package has none")
                     }
@@ -131,10 +135,9 @@ impl<'a> Placing<'a> {
     }
 
     /// Nothing is placed; the path is the package's all the same.
-    fn listed(&mut self, member: &StagedMember, staged: &Staged) -> Result<(), DebError> {
+    fn listed(&mut self, member: &StagedMember) -> Result<(), DebError> {
         self.database.own(self.index, member.path.clone());
-        discard(staged.directory.as_fd(), member.number)
-            .map_err(|error| self.root.failed(&member.path, error))
+        discard(self.staging.as_fd(), member.number).map_err(|error| self.root.failed(&member.path, error))
     }
 
     fn is_conffile(&self, member: &StagedMember) -> Result<bool, DebError> {
@@ -254,13 +257,7 @@ impl<'a> Placing<'a> {
     }
 
     /// A file of several architectures must be the same in all of them.
-    fn check_shared(
-        &self,
-        member: &StagedMember,
-        staged: &Staged,
-        name: &[u8],
-        used: &[u8],
-    ) -> Result<(), DebError> {
+    fn check_shared(&self, member: &StagedMember, name: &[u8], used: &[u8]) -> Result<(), DebError> {
         let Some((_, parent)) = &self.parent else { return Ok(()) };
         let is_conffile = self.deb.control.conffiles.iter().any(|conffile| conffile.path == member.path);
         let candidates = [[name, NEW].concat(), name.to_vec()];
@@ -270,9 +267,7 @@ impl<'a> Placing<'a> {
             .find(|name| matches!(look(parent.as_fd(), name), Ok(Some(_))));
         let Some(name) = name else { return Ok(()) };
         let same = match &member.kind {
-            StagedKind::File => {
-                same_bytes(parent, name, &staged.directory, member.number.to_string().as_bytes())
-            }
+            StagedKind::File => same_bytes(parent, name, self.staging, member.number.to_string().as_bytes()),
             StagedKind::Symlink(target) => readlinkat(parent, &name[..], Vec::new())
                 .map(|old| old.as_bytes() == target)
                 .map_err(Into::into),
@@ -288,17 +283,16 @@ impl<'a> Placing<'a> {
     fn put(
         &mut self,
         member: &StagedMember,
-        staged: &Staged,
         name: &[u8],
         here: Option<Stat>,
         is_conffile: bool,
     ) -> Result<(), Errno> {
         let Some((_, parent)) = &self.parent else { return Err(Errno::NOENT) };
         if is_conffile {
-            return renameat(&staged.directory, member.number.to_string(), parent, [name, NEW].concat());
+            return renameat(self.staging, member.number.to_string(), parent, [name, NEW].concat());
         }
         if member.kind != StagedKind::Directory {
-            renameat(&staged.directory, member.number.to_string(), parent, name)?;
+            renameat(self.staging, member.number.to_string(), parent, name)?;
             if let StagedKind::Symlink(_) = member.kind {
                 self.parent = None; // what was opened may be reached in another way now
             }

@@ -3,7 +3,7 @@
 use super::{DebError, named};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
-use rustix::fs::{mkdirat, openat, openat2, renameat, statat, unlinkat};
+use rustix::fs::{chmodat, mkdirat, openat, openat2, renameat, statat, unlinkat};
 use rustix::io::{Errno, Result};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -11,6 +11,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+
+/// How often a path is resolved again.
+const TRIES: usize = 10_000;
 
 /// A directory that is the root of a tree. Symlinks cannot lead out of it, whatever they say.
 #[derive(Debug)]
@@ -48,7 +51,14 @@ impl Root {
             path => path,
         };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        openat2(&self.directory, path, flags | OFlags::CLOEXEC, mode, resolve)
+        // `..` on the way and anything renamed on the host meanwhile: it has to be tried again (openat2(2), EAGAIN).
+        let mut tries = 0;
+        loop {
+            match openat2(&self.directory, path, flags | OFlags::CLOEXEC, mode, resolve) {
+                Err(Errno::AGAIN) if tries < TRIES => tries += 1,
+                done => return done,
+            }
+        }
     }
 
     /// A directory, through symlinks.
@@ -117,8 +127,12 @@ impl Root {
                 continue;
             }
             let (parent, name) = split(path);
-            let made =
-                self.directory(parent).and_then(|parent| mkdirat(parent, name, Mode::from_raw_mode(0o755)));
+            let made = self.directory(parent).and_then(|parent| {
+                let mode = Mode::from_raw_mode(0o755);
+                mkdirat(&parent, name, mode)?;
+                // Whatever the mask of the process takes away.
+                chmodat(&parent, name, mode, AtFlags::empty())
+            });
             made.map_err(|error| self.failed(path, error))?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::{DebError, malformed, named};
 use crate::survey::tar::members::{Member, MemberKind, Members, Source};
 use diskwright_formats::bytes::escaped;
 use md5::{Digest, Md5};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::fs::{
     chownat, fchmod, fchown, fsetxattr, futimens, linkat, mkdirat, mknodat, openat, symlinkat, utimensat,
@@ -29,8 +29,6 @@ const PATH_MAX: usize = 4000;
 pub(super) struct Staged {
     /// In dpkg's order: symlinks come last.
     pub(super) members: Vec<StagedMember>,
-    /// The directory of its files.
-    pub(super) directory: OwnedFd,
     /// The control files, as staged: name in the database's directory of them, number.
     pub(super) control: Vec<(String, usize)>,
 }
@@ -73,11 +71,16 @@ impl<'a> Staging<'a> {
         Ok(Staging { root, directory })
     }
 
-    pub(super) fn package(&self, index: usize) -> rustix::io::Result<OwnedFd> {
-        let name = index.to_string();
-        mkdirat(&self.directory, &name, Mode::from_raw_mode(0o700))?;
+    /// Makes the directory of a package.
+    pub(super) fn make(&self, index: usize) -> rustix::io::Result<OwnedFd> {
+        mkdirat(&self.directory, index.to_string(), Mode::from_raw_mode(0o700))?;
+        self.open(index)
+    }
+
+    /// Opens it. It is not kept open: hundreds of packages may wait for their turn.
+    pub(super) fn open(&self, index: usize) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(&self.directory, &name, flags, Mode::empty())
+        openat(&self.directory, index.to_string(), flags, Mode::empty())
     }
 }
 
@@ -95,13 +98,13 @@ pub(super) struct Rules<'a> {
 }
 
 /// Writes the files of a package.
-pub(super) fn stage(deb: &Deb, directory: OwnedFd, rules: &Rules) -> Result<Staged, DebError> {
+pub(super) fn stage(deb: &Deb, directory: BorrowedFd, rules: &Rules) -> Result<Staged, DebError> {
     let stream = deb.data()?;
     let wants_sums = deb.control.file("md5sums").is_none();
     let mut stage = Stage {
         deb,
         stream: &stream,
-        directory: directory.as_fd(),
+        directory,
         rules,
         numbers: BTreeMap::new(),
         sums: wants_sums.then(BTreeMap::new),
@@ -113,9 +116,8 @@ pub(super) fn stage(deb: &Deb, directory: OwnedFd, rules: &Rules) -> Result<Stag
         members.push(stage.member(&member, members.len())?);
     }
     let control = stage.control_files(&members)?;
-    drop(stage);
     members.sort_by_key(|member| matches!(member.kind, StagedKind::Symlink(_)));
-    Ok(Staged { members, directory, control })
+    Ok(Staged { members, control })
 }
 
 struct Stage<'a, 's> {
@@ -152,6 +154,10 @@ impl Stage<'_, '_> {
             MemberKind::Symlink => StagedKind::Symlink(member.link.clone()),
             _ => StagedKind::Special,
         };
+        if !member.xattrs.is_empty() && !matches!(member.kind, MemberKind::File { .. } | MemberKind::HardLink)
+        {
+            return Err(self.refused(member, "extended attributes of what is no regular file"));
+        }
         if kind != StagedKind::Directory {
             let file = (kind == StagedKind::File && !excluded).then_some(number);
             if self.numbers.insert(path.clone(), file).is_some() {

@@ -6,7 +6,8 @@ use super::filter::Filter;
 use super::place::Placing;
 use super::root::Root;
 use super::stage::{Rules, Staged, Staging, stage};
-use super::{DebError, malformed};
+use super::{DebError, malformed, named};
+use rustix::fd::AsFd;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,16 +56,17 @@ pub fn unpack(root: &Root, packages: &[Deb], options: &Options) -> Result<Vec<Un
         root.make_directories(format!("{ADMIN}/{name}").as_bytes())?;
     }
     let mut database = Database::read(root)?;
-    let first = database.packages().len();
+    let mut placed = Vec::new();
     let staging = Staging::new(root)?;
     let overrides = database.overrides.clone();
     let rules = Rules { filters: &options.filters, overrides: &overrides };
-    in_order(
-        packages,
-        options.threads,
-        |index| staged(&staging, &packages[index], index, &rules),
-        |index, staged| Placing::new(root, &mut database, &packages[index])?.place(staged),
-    )?;
+    let make = |index| staged(&staging, &packages[index], index, &rules);
+    in_order(packages, options.threads, make, |index, staged| {
+        let directory = staging.open(index).map_err(|error| named(&packages[index].shown, error))?;
+        let placing = Placing::new(root, &mut database, &packages[index], &directory)?;
+        placed.push(placing.place(&staged)?);
+        Ok(())
+    })?;
     if let [_, _, ..] = &options.architectures[..] {
         let text: String = options.architectures.iter().map(|name| format!("{name}\n")).collect();
         root.write(format!("{ADMIN}/arch").as_bytes(), text.as_bytes(), 0o644)?;
@@ -77,13 +79,12 @@ pub fn unpack(root: &Root, packages: &[Deb], options: &Options) -> Result<Vec<Un
         architecture: package.architecture.clone(),
         files: package.files.clone(),
     };
-    let first = first.min(database.packages().len().saturating_sub(packages.len()));
-    Ok(database.packages()[first..].iter().map(unpacked).collect())
+    Ok(placed.into_iter().map(|index| unpacked(database.package(index))).collect())
 }
 
 fn staged(staging: &Staging, deb: &Deb, index: usize, rules: &Rules) -> Result<Staged, DebError> {
-    let directory = staging.package(index).map_err(|error| super::named(&deb.shown, error))?;
-    stage(deb, directory, rules)
+    let directory = staging.make(index).map_err(|error| named(&deb.shown, error))?;
+    stage(deb, directory.as_fd(), rules)
 }
 
 /// Makes something of each package in parallel, the largest first, and takes it in the order of the packages. The error

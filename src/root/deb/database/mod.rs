@@ -138,10 +138,15 @@ impl Database {
             let (name, version, state) = (&old.name, &old.version, old.state.name());
             return Err(format!("{name} is in the tree already: version {version}, {state}"));
         }
-        self.packages.retain(|old| old.name != control.name || old.state != State::NotInstalled);
         let package = Package::unpacked(control)?;
-        self.packages.push(package);
-        Ok(self.packages.len() - 1)
+        // One that was only known by name becomes this one; others keep their numbers.
+        let known = |old: &Package| old.name == control.name && old.state == State::NotInstalled;
+        let index = self.packages.iter().position(known).unwrap_or(self.packages.len());
+        match self.packages.get_mut(index) {
+            Some(old) => *old = package,
+            None => self.packages.push(package),
+        }
+        Ok(index)
     }
 
     /// The field `Conffiles` of a package whose conffiles have just been unpacked. A hash is taken over where another
