@@ -17,7 +17,8 @@ use crate::describe::kiwi::{label_options, mkfs_options};
 use crate::describe::{Diagnostic, Diagnostics, Span};
 use crate::model::{
     Arch, Bytes, Contents, Disk, DiskSize, Format, Image, ImageSource, Kind, Loader, MIB, Mkfs, Model,
-    Naming, Need, Partition, PartitionKind, Rule, SectorSize, Size, SizeElement, Table, Target, Type, Volume, mib,
+    Naming, Need, Partition, PartitionKind, Rule, SectorSize, Size, SizeElement, Table, Target, Type, Volume,
+    mib,
 };
 use crate::plan::{ESP, Part, Plan, ROOT};
 use diskwright_formats::bytes::escaped;
@@ -155,7 +156,8 @@ pub fn unprepared_needs(selection: &Selection<'_>) -> Vec<Diagnostic> {
         let containers = need.problem.lack.as_ref().is_some_and(|lack| lack.part == "containers");
         selection.is_installed_by_apt() && !containers
     };
-    let applying = model.needs.iter().filter(|need| need.scope.applies(&selection.profiles, selection.machine));
+    let applying =
+        model.needs.iter().filter(|need| need.scope.applies(&selection.profiles, selection.machine));
     applying.filter(|need| !done(need)).map(|need| need.problem.clone()).collect()
 }
 

@@ -21,7 +21,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// How packages come, and what is kept of earlier builds.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Packages")]
 pub(super) struct Fetching {
     /// Make no connection: what is not in the cache is an error
@@ -33,6 +33,15 @@ pub(super) struct Fetching {
     /// Scripts of the description reach the network
     #[arg(long)]
     pub(super) script_network: bool,
+    /// Seconds after which a program of the tree is killed: a script, all of dpkg's work at once; 0: never
+    #[arg(long, value_name = "SECONDS", default_value_t = 7200)]
+    pub(super) step_limit: u32,
+}
+
+impl Default for Fetching {
+    fn default() -> Fetching {
+        Fetching { offline: false, fresh: false, script_network: false, step_limit: 7200 }
+    }
 }
 
 /// `diskwright prepare`
@@ -127,6 +136,7 @@ pub(super) fn tree(
         now: setting.now,
         obs: None,
         network: way.fetching.script_network,
+        limit: way.fetching.step_limit,
         reuse: !way.fetching.fresh,
         finish: way.finish,
         progress: &bar,
@@ -158,6 +168,7 @@ pub(super) fn finished(
         is_disk: way.finish.unwrap_or_default(),
         epoch,
         network: way.fetching.script_network,
+        limit: way.fetching.step_limit,
         store: &Store::new(&setting.cache_dir),
         sandbox: &sandbox,
     };

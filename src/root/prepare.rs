@@ -10,10 +10,10 @@
 //! byte beside it. What was finished once is taken from the [`Store`]; a build that failed begins where it stopped.
 
 use super::apt::{self, AptError, Mirror, Repository, Surroundings, steps};
-use super::deb::{self, Script};
+use super::deb::{self, Left};
 use super::fetch::{FetchError, Fetcher, Progress};
 use super::repository::{self, Base, Chosen, Runtime, Source, closure, debian_architecture, sources};
-use super::sandbox::{Log, Operation, Sandbox, SandboxError, Session};
+use super::sandbox::{Log, Operation, Run, Sandbox, SandboxError, Session};
 use super::settle;
 use super::setup::functions::FUNCTIONS;
 use super::setup::scrub::Scrub;
@@ -55,6 +55,8 @@ pub struct Preparation<'a> {
     pub obs: Option<&'a str>,
     /// Whether scripts of the description reach the network.
     pub network: bool,
+    /// Seconds after which a program of the tree is killed; 0: never.
+    pub limit: u32,
     /// Whether finished phases of earlier builds count.
     pub reuse: bool,
     /// Whether scripts that KIWI runs when it makes the image of a tree run, too; if so, whether it is a disk.
@@ -335,8 +337,12 @@ impl Job<'_> {
 
     fn sandbox(&self, session: &Session) -> Result<Vec<Vec<u8>>, PrepareError> {
         let begun = self.preparation.begun;
+        let limit = self.preparation.limit;
+        let session = &Session { operations: limited(&session.operations, limit), ..session.clone() };
         Ok(self.preparation.sandbox.run(session, &self.log, &mut |operation| {
-            if let Operation::Run(run) = operation {
+            if let Operation::Run(run) = operation
+                && !run.optional
+            {
                 begun(&run.what);
             }
         })?)
@@ -414,11 +420,11 @@ impl Job<'_> {
         let unpack = Operation::Unpack(deb::Unpack { packages: packages.collect(), options });
         let session = Session { bare: true, ..self.session(vec![unpack]) };
         let results = self.sandbox(&session)?;
-        let scripts: Vec<Script> = serde_json::from_slice(results.first().map_or(&b"[]"[..], Vec::as_slice))
+        let left: Left = serde_json::from_slice(results.first().map(Vec::as_slice).unwrap_or_default())
             .map_err(io::Error::from)?;
         let mirror = self.mirror()?;
         let mut operations = vec![settings.hold_services()];
-        operations.extend(settings.configure(&scripts));
+        operations.extend(settings.configure(&left));
         self.sandbox(&Session { binds: vec![mirror.bind()], ..self.session(operations) })?;
         Ok(())
     }
@@ -517,6 +523,14 @@ impl Job<'_> {
     }
 }
 
+fn limited(operations: &[Operation], limit: u32) -> Vec<Operation> {
+    let limited = |operation: &Operation| match operation {
+        Operation::Run(run) => Operation::Run(Run { limit, ..run.clone() }),
+        other => other.clone(),
+    };
+    operations.iter().map(limited).collect()
+}
+
 /// What KIWI runs in a tree before it makes an image of it.
 fn finishing(setup: &Setup, is_disk: bool) -> Vec<Operation> {
     let disk = ["pre_disk_sync.sh", "disk.sh"].into_iter().filter(|_| is_disk);
@@ -530,7 +544,7 @@ pub fn finish(
     session: &Finish<'_>,
     begun: &dyn Fn(&str),
 ) -> Result<Work, PrepareError> {
-    let Finish { name, is_disk, epoch, network, store, sandbox } = *session;
+    let Finish { name, is_disk, epoch, network, limit, store, sandbox } = *session;
     let work = store.work(name, sandbox)?;
     copy_tree(place, &work.tree())?;
     let log = Log::create(work.beside("log"))?;
@@ -538,12 +552,14 @@ pub fn finish(
         tree: work.tree().directory,
         inputs: setup.inputs(),
         network,
-        operations: finishing(setup, is_disk),
+        operations: limited(&finishing(setup, is_disk), limit),
         ..Session::default()
     };
     for session in [work.tree().take(), scripts, work.tree().give(epoch)] {
         let done = sandbox.run(&session, &log, &mut |operation| {
-            if let Operation::Run(run) = operation {
+            if let Operation::Run(run) = operation
+                && !run.optional
+            {
                 begun(&run.what);
             }
         });
@@ -566,6 +582,8 @@ pub struct Finish<'a> {
     pub epoch: i64,
     /// Whether scripts reach the network.
     pub network: bool,
+    /// Seconds after which a script is killed; 0: never.
+    pub limit: u32,
     /// Where the copy is made.
     pub store: &'a Store,
     /// Where scripts run.

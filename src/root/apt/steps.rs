@@ -1,7 +1,7 @@
 //! What the tree's own apt and dpkg are asked to do.
 
 use super::MIRROR;
-use crate::root::deb::{Filter, Script};
+use crate::root::deb::{Filter, Left, Script};
 use crate::root::sandbox::{BINDS, Operation, Run};
 use crate::root::setup::Step;
 use std::collections::BTreeMap;
@@ -86,8 +86,9 @@ impl Settings {
         Operation::Setup(Step::Remove { paths: vec![POLICY.to_owned()] })
     }
 
-    /// `preinst` scripts, then everything that is unpacked is configured.
-    pub fn configure(&self, scripts: &[Script]) -> Vec<Operation> {
+    /// `preinst` scripts, the essential packages, then everything else that is unpacked. All at once, dpkg would configure
+    /// some before what they silently rely on: passwd before login, for one.
+    pub fn configure(&self, left: &Left) -> Vec<Operation> {
         let script = |script: &Script| {
             let words =
                 std::iter::once(script.path.as_str()).chain(script.arguments.iter().map(String::as_str));
@@ -95,8 +96,13 @@ impl Settings {
             run.environment.extend(script.environment.iter().cloned());
             Operation::Run(run)
         };
-        let configure = self.run("configure packages", ["dpkg", "--force-depends", "--configure", "-a"]);
-        scripts.iter().map(script).chain([Operation::Run(configure)]).collect()
+        let configure = |names: &[&str]| {
+            let words = ["dpkg", "--force-depends", "--configure"].iter().chain(names);
+            Operation::Run(self.run("configure packages", words.copied()))
+        };
+        let essential: Vec<&str> = left.essential.iter().map(String::as_str).collect();
+        let first = (!essential.is_empty()).then(|| configure(&essential));
+        left.scripts.iter().map(script).chain(first).chain([configure(&["-a"])]).collect()
     }
 
     /// apt reads the mirror.

@@ -48,7 +48,7 @@ pub use database::Database;
 pub use filter::Filter;
 pub use merge::merge_usr;
 pub use native::needs_dpkg;
-pub use operation::{PACKAGES, Unpack};
+pub use operation::{Left, PACKAGES, Unpack};
 pub use order::{Script, essential, preinsts};
 pub use root::Root;
 pub use unpack::{Options, Unpacked, unpack};

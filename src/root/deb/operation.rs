@@ -1,6 +1,6 @@
 //! Unpacking as a step of a sandbox.
 
-use super::{Deb, DebError, Options, Root, merge_usr, preinsts, unpack};
+use super::{Deb, DebError, Options, Root, Script, essential, merge_usr, preinsts, unpack};
 use crate::root::sandbox::{Inputs, OperationError};
 use rustix::fs::{Mode, OFlags, openat};
 use serde::{Deserialize, Serialize};
@@ -10,13 +10,22 @@ use std::path::{Path, PathBuf};
 /// Name of the input that packages are in.
 pub const PACKAGES: &str = "packages";
 
-/// Packages that are unpacked into the tree. Its result is a list of [`Script`](super::Script)s as JSON: their `preinst`s.
+/// Packages that are unpacked into the tree. Its result is [`Left`] as JSON.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Unpack {
     /// Names for messages, and files below the input [`PACKAGES`], in the order in which they are unpacked.
     pub packages: Vec<(String, PathBuf)>,
     /// How.
     pub options: Options,
+}
+
+/// What is left to do with packages that were unpacked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// `preinst` scripts, in order.
+    pub scripts: Vec<Script>,
+    /// Names of those that are to be configured first, together.
+    pub essential: Vec<String>,
 }
 
 impl Unpack {
@@ -42,7 +51,8 @@ impl Unpack {
             merge_usr(&root, &packages, architecture)?;
         }
         unpack(&root, &packages, &self.options)?;
-        serde_json::to_vec(&preinsts(&packages)).map_err(|error| OperationError::Host(error.to_string()))
+        let left = Left { scripts: preinsts(&packages), essential: essential(&packages) };
+        serde_json::to_vec(&left).map_err(|error| OperationError::Host(error.to_string()))
     }
 }
 

@@ -43,6 +43,9 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
 pub(super) fn serve(request: &Request, peer: OwnedFd, terminal: Option<OwnedFd>) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     umask(FileMode::from_bits_truncate(0o022));
+    // Packages are open all at once.
+    let files = rustix::process::getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
     let inputs = inputs(request)?;
     if request.mode == Mode::Chroot {
         set_child_subreaper(Some(rustix::process::getpid()))?;

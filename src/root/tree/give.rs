@@ -39,8 +39,9 @@ pub(super) fn give(name: &str, epoch: i64, inputs: &Inputs) -> Result<(), Operat
     };
     let surveyed = survey(&Origin::Directory { path: PathBuf::from("/"), record: None }, &options);
     let mut tree = surveyed.map_err(|error| OperationError::Host(error.to_string()))?.tree;
-    add_devices(&mut tree, epoch)?;
     let directory = input(inputs)?;
+    add_devices(&mut tree, epoch)?;
+    keep_special(&mut tree, name, directory)?;
     let partial = format!("{name}.partial");
     let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC;
     let file = File::from(openat(directory, &partial, flags, Mode::from_bits_truncate(0o644))?);
@@ -66,6 +67,33 @@ fn add_devices(tree: &mut Tree, epoch: i64) -> Result<(), Refusal> {
             let meta =
                 Meta { gid: if name == "tty" { 5 } else { 0 }, ..Meta::of_root(mode, Time::seconds(epoch)) };
             tree.add(dev, name.as_bytes(), Node { meta, kind: Kind::CharDevice { major, minor } })?;
+        }
+    }
+    tree.renumber();
+    Ok(())
+}
+
+/// Device nodes that an earlier record has and that no user namespace can make: they are still meant.
+fn keep_special(tree: &mut Tree, name: &str, directory: &OwnedFd) -> Result<(), OperationError> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let Ok(file) = openat(directory, name, flags, Mode::empty()) else { return Ok(()) };
+    let mut text = Vec::new();
+    File::from(file).read_to_end(&mut text)?;
+    let earlier = record::read(&text)?;
+    for step in earlier.walk() {
+        let node = earlier.node(step.node);
+        let is_device = matches!(node.kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. });
+        let parent = step.path.iter().rposition(|&byte| byte == b'/').map_or(&b""[..], |at| &step.path[..at]);
+        let is_there = tree.lookup(&step.path).is_some();
+        let has_place =
+            tree.lookup(parent).is_some_and(|at| matches!(tree.node(at).kind, Kind::Directory(_)));
+        if is_device && !is_there && has_place {
+            let meta = Meta { xattrs: tree.intern(earlier.xattrs(node.meta.xattrs).clone()), ..node.meta };
+            tree.put(
+                &step.path,
+                Node { meta, kind: node.kind.clone() },
+                Meta::of_root(0o755, node.meta.mtime),
+            )?;
         }
     }
     tree.renumber();
