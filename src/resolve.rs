@@ -111,7 +111,7 @@ impl Resolved {
         };
         let role = match (refusal.spot.format, refusal.spot.object.as_str()) {
             ("boot", _) => "loader",
-            ("disk", "") => ROOT,
+            ("disk", "") | ("oem-resize", _) => ROOT,
             _ => plan.parts.iter().find(of_part)?.role.as_str(),
         };
         let (_, span) = self.spans.iter().find(|(name, _)| name == role)?;

@@ -475,6 +475,39 @@ fn the_tree_decides_who_does_it() {
 }
 
 #[test]
+fn a_plan_says_who_does_it() {
+    let at = tempfile::tempdir().unwrap();
+    let oem = "<oemconfig><oem-systemsize>3000</oem-systemsize></oemconfig>";
+    let inner = format!(r#"<bootloader name="custom"/>{oem}"#);
+    description(&at.path().join("d"), &format!(r#"image="oem" filesystem="ext4" {GPT}"#), &inner);
+    ALL.iter().for_each(|path| write(at.path().join("root").join(path), "x"));
+    let said = |arguments: &[&str]| run(command(arguments).current_dir(at.path())).ends(0);
+    let text = said(&["plan", "d"]).stdout;
+    let expected =
+        "growth: p.lxroot grows at the first boot, by what the tree has for it, to 3000 MiB at most\n";
+    assert!(text.contains(expected), "{text}");
+    let told = said(&["plan", "d", "--root", "root", "--json"]).stdout;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let expected = r#"{"partition":"p.lxroot","way":"systemd","once":false,"most":3145728000}"#;
+    assert_eq!(told["growth"], serde_json::from_str::<serde_json::Value>(expected).unwrap());
+    // Who asks is refused by create, and told so by plan; the place is where it is said.
+    std::fs::remove_file(at.path().join("root").join(SYSTEMD)).unwrap();
+    let note = said(&["plan", "d", "--root", "root"]).stderr;
+    assert!(note.contains("note: p.lxroot does not grow at the first boot: no systemd"), "{note}");
+    let inner = inner.replace("<oemconfig>", "<oemconfig><oem-resize>true</oem-resize>");
+    description(&at.path().join("d"), &format!(r#"image="oem" filesystem="ext4" {GPT}"#), &inner);
+    let note = said(&["plan", "d", "--root", "root"]).stderr;
+    assert!(
+        note.contains("planned, and create will refuse it: oem-resize: p.lxroot does not grow"),
+        "{note}"
+    );
+    let refused = run(command(["create", "d", "--root", "root", "-o", "out"]).current_dir(at.path())).ends(1);
+    let all = refused.stderr;
+    assert!(all.contains("say <oem-resize>false</oem-resize>") && all.contains("d/config.xml:"), "{all}");
+    assert!(!at.path().join("out").exists());
+}
+
+#[test]
 fn what_does_not_grow_is_said() {
     let last = r#"spare_part="20" spare_part_is_last="true""#;
     let cases = [
