@@ -182,10 +182,13 @@ fn newest<'s>(signatures: impl Iterator<Item = &'s Signature>) -> Option<&'s Sig
     signatures.max_by_key(|signature| signature.created())
 }
 
-/// When a key ends, in seconds since 1970.
+/// When a key ends, in seconds since 1970: its own time, or that of the signature that binds it.
 fn expiry(signature: &Signature, created: i64) -> Option<i64> {
-    let after = signature.key_expiration_time().map(|after| i64::from(after.as_secs()));
-    after.filter(|after| *after != 0).map(|after| created + after)
+    let signed = signature.created().map_or(0, |signed| i64::from(signed.as_secs()));
+    let key = signature.key_expiration_time().map(|after| (created, i64::from(after.as_secs())));
+    let bound = signature.signature_expiration_time().map(|after| (signed, i64::from(after.as_secs())));
+    let ends = [key, bound].into_iter().flatten().filter(|(_, after)| *after != 0);
+    ends.map(|(start, after)| start + after).min()
 }
 
 fn has_flags(signature: &Signature) -> bool {
