@@ -547,7 +547,7 @@ fn credentials_go_to_their_host_alone() {
             (_, None) => Reply::new(401),
             (_, Some(said)) if said != basic => Reply::new(403),
             ("/here", _) => Reply::new(302).with("Location", "/there"),
-            ("/there", _) => Reply::plain(b"there").with("ETag", "\"1\""),
+            ("/here?token=swordfish" | "/there", _) => Reply::plain(b"there").with("ETag", "\"1\""),
             ("/away", _) => Reply::new(307).with("Location", to.url("/got?token=swordfish")),
             ("/denied", _) => Reply::new(307).with("Location", to.url("/no?token=swordfish")),
             ("/closed", _) => Reply::new(307).with("Location", "http://127.0.0.1:1/?token=swordfish"),
@@ -579,6 +579,8 @@ fn credentials_go_to_their_host_alone() {
     let error = one(&fetcher, &wanted(&server.url("/here"), b"x")).unwrap_err();
     assert!(error.hint.unwrap().contains("a user and a password"));
     said.extend(watch.notes());
+    let file = asked(&server.url("/here?token=swordfish").replace("http://", "http://me:hunter2@"));
+    said.push(format!("{file:?} {:?} {}", latest(&fetcher, &file), file.location));
     assert!(said.len() > 10);
     for name in files(scratch.path()) {
         said.push(String::from_utf8_lossy(&std::fs::read(scratch.path().join(&name)).unwrap()).into_owned());

@@ -216,7 +216,7 @@ impl Cache {
     }
 
     fn note(&self, location: &Location) -> PathBuf {
-        let name = Digest::of(location.to_string().as_bytes()).to_string();
+        let name = location.key().to_string();
         self.directory.join("latest").join(&name[..2]).join(name)
     }
 }
@@ -227,6 +227,7 @@ const SCHEMA: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Note {
     schema: u32,
+    /// For people; the name of the note says which it is.
     location: String,
     sha256: String,
     size: u64,

@@ -143,7 +143,7 @@ fn request(
     credentials: Option<&Credentials>,
     fields: &[(HeaderName, String)],
 ) -> Result<Request<()>, ureq::http::Error> {
-    let mut request = Request::get(url.to_string());
+    let mut request = Request::get(url.request());
     for (name, value) in fields {
         request = request.header(name, value);
     }

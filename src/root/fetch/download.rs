@@ -207,7 +207,7 @@ impl Source {
     /// The latest contents of a file.
     pub(super) fn latest(&self, file: &Asked, line: &Line) -> Result<Stored, FetchError> {
         let last = self.cache.last(&file.location)?.filter(|(_, stored)| stored.size <= file.limit);
-        let name = format!("latest-{}", Digest::of(file.location.to_string().as_bytes()));
+        let name = format!("latest-{}", file.location.key());
         match &file.location {
             Location::Url(_) if self.client.options().offline => {
                 last.map(|(_, stored)| stored).ok_or_else(|| offline(&file.location))

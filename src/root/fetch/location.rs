@@ -1,5 +1,6 @@
 //! Where a file is: a URL (RFC 3986) without its credentials, or a path.
 
+use super::digest::Digest;
 use super::error::{FetchError, FetchErrorKind};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -20,7 +21,8 @@ pub enum Location {
     File(PathBuf),
 }
 
-/// An `http` or `https` URL that names a file. It holds no credentials and no fragment.
+/// An `http` or `https` URL that names a file. It holds no credentials and no fragment. Its query may be a secret (a token):
+/// it is not shown.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Url {
     secure: bool,
@@ -110,6 +112,14 @@ impl Location {
         }
     }
 
+    /// What tells it from others: the digest of the whole URL, query included, or of the path.
+    pub(super) fn key(&self) -> Digest {
+        match self {
+            Location::Url(url) => Digest::of(url.request().as_bytes()),
+            Location::File(path) => Digest::of(path.as_os_str().as_bytes()),
+        }
+    }
+
     /// Its last part, for people: `InRelease`, `linux-image-6.1.deb`.
     pub fn name(&self) -> String {
         match self {
@@ -191,6 +201,17 @@ impl Url {
         (self.secure, &self.host, self.port())
     }
 
+    /// What a request is made with, query included.
+    pub(super) fn request(&self) -> String {
+        format!("{}{}", self.before_target(), self.target)
+    }
+
+    fn before_target(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{scheme}://{}{port}", self.host)
+    }
+
     fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
@@ -219,7 +240,6 @@ impl Url {
             }
             _ if field.starts_with("//") => format!("{scheme}:{field}"),
             _ => {
-                let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
                 let query = field.find('?').unwrap_or(field.len());
                 let (path, query) = field.split_at(query);
                 let above = self.path().rsplit_once('/').map_or("", |(above, _)| above);
@@ -228,7 +248,7 @@ impl Url {
                     _ if path.starts_with('/') => without_dots(path),
                     _ => without_dots(&format!("{above}/{path}")),
                 };
-                format!("{scheme}://{}{port}{path}{query}", self.host)
+                format!("{}{path}{query}", self.before_target())
             }
         };
         // What the other side wrote is shown nowhere: it may hold tokens.
@@ -246,9 +266,8 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.secure { "https" } else { "http" };
-        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
-        write!(f, "{scheme}://{}{port}{}", self.host, self.target)
+        let query = if self.target.contains('?') { "?***" } else { "" };
+        write!(f, "{}{}{query}", self.before_target(), self.path())
     }
 }
 
@@ -262,8 +281,10 @@ fn refused(what: &str, reason: &str) -> FetchError {
     FetchError::new(FetchErrorKind::Refused, what, reason)
 }
 
-/// The text of a URL that could not be read, without what may be credentials: all between `//` and the last `@`.
+/// The text of a URL that could not be read, without what may be credentials: all between `//` and the last `@`, and the
+/// query.
 fn without_credentials(text: &str) -> String {
+    let text = text.split('?').next().unwrap_or_default();
     match (text.find("//"), text.rfind('@')) {
         (Some(slashes), Some(at)) if slashes + 2 <= at => {
             format!("{}{}", &text[..slashes + 2], &text[at + 1..])
@@ -371,7 +392,7 @@ mod tests {
             ("http://h/%7euser/a+b", "http://h/%7euser/a+b"),
             ("http://h?q", "http://h/?q"),
         ] {
-            assert_eq!(url(text).to_string(), shown);
+            assert_eq!(url(text).request(), shown);
             assert_eq!(url(shown), url(text), "read back");
         }
         let wrong = [
@@ -394,12 +415,21 @@ mod tests {
     fn credentials_are_taken_out() {
         let (url, credentials) = Url::parse("https://us%40er:pa:s%2fs@h/x@y").unwrap();
         assert_eq!(url.to_string(), "https://h/x@y");
+        let (asked, _) = Url::parse("https://h/x?token=secret").unwrap();
+        assert_eq!(
+            (asked.to_string().as_str(), asked.request().ends_with("secret")),
+            ("https://h/x?***", true)
+        );
+        let [one, other] = ["a", "b"].map(|token| Location::Url(self::url(&format!("https://h/x?{token}"))));
+        assert!(one.key() != other.key());
         assert_eq!(credentials, Some(Credentials::new("us@er", "pa:s/s")));
         // RFC 7617, section 2.
         assert_eq!(Credentials::new("Aladdin", "open sesame").basic(), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
         let here = Path::new("/");
         let wrong = [
             "ftp://user:secret@h/x",
+            "ftp://h/x?secret",
+            "http://h:x/?secret",
             "gopher://user:secret@h/x",
             "http://user:secret@h:x/",
             "http://user:se/secret@h/",
@@ -452,7 +482,7 @@ mod tests {
             ("../../../..", "https://h:1/"),
             ("?z", "https://h:1/a/b/c?z"),
         ] {
-            assert_eq!(from.redirected(field).unwrap().to_string(), to, "{field}");
+            assert_eq!(from.redirected(field).unwrap().request(), to, "{field}");
         }
         for field in ["http://h/x", "file:///etc/passwd", "ftp://h/x", "mailto:x", "https://"] {
             let error = from.redirected(field).unwrap_err();
@@ -466,12 +496,12 @@ mod tests {
         fn any_text_is_read_or_refused(text in "(https?://)?[a-z0-9:@%.\\[\\]]{0,12}[/?#]?\\PC{0,20}", field in "\\PC{0,30}") {
             let _ = Location::parse(&text, Path::new("/"));
             if let Ok((url, _)) = Url::parse(&text) {
-                let shown = url.to_string();
+                let shown = url.request();
                 prop_assert_eq!(&Url::parse(&shown).unwrap().0, &url);
                 prop_assert!(ureq::http::Uri::try_from(&shown).is_ok(), "{}", shown);
                 if let Ok(to) = url.redirected(&field) {
                     prop_assert!(to.is_secure() || !url.is_secure());
-                    prop_assert!(ureq::http::Uri::try_from(to.to_string()).is_ok(), "{}", to);
+                    prop_assert!(ureq::http::Uri::try_from(to.request()).is_ok(), "{}", to);
                 }
                 if let Ok(beneath) = Location::Url(url).join(&field) {
                     prop_assert!(ureq::http::Uri::try_from(beneath.to_string()).is_ok(), "{}", beneath);

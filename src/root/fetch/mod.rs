@@ -5,7 +5,7 @@
 //! location alone                  -latest-> Stored, asked anew each time        If-None-Match, If-Modified-Since
 //!
 //! CACHE/files/sha256/ab/abcd...   whole files, named by what is in them; they appear complete and checked
-//!       latest/ab/abcd...         what a location gave last: digest, size, ETag, Last-Modified (name: SHA-256 of the location)
+//!       latest/ab/abcd...         what a location gave last: digest, size, ETag, Last-Modified (name: SHA-256 of it)
 //!       partial/abcd...           what is being fetched; also the lock of the entry (flock), so none is left by who was killed
 //! ```
 //!

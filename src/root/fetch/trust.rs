@@ -20,7 +20,9 @@ const LEN_MAX: u64 = 16 << 20;
 /// All certificates that count.
 pub(super) fn certificates(trust: &Trust) -> Result<Vec<Certificate<'static>>, FetchError> {
     let host = HOST.iter().map(Path::new).find(|path| path.is_file());
-    let first = trust.instead.as_deref().or(host);
+    // A variable that is set to nothing counts as none.
+    let instead = trust.instead.as_deref().filter(|path| !path.as_os_str().is_empty());
+    let first = instead.or(host);
     let files = first.into_iter().chain(trust.also.iter().map(|path| path.as_path()));
     let mut all = Vec::new();
     for path in files {
