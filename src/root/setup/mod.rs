@@ -31,6 +31,7 @@ mod places;
 mod profile;
 pub mod scrub;
 mod step;
+pub mod selinux;
 
 pub use accounts::{Account, Group, accounts};
 pub use beside::DESCRIPTION;
