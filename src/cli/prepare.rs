@@ -188,9 +188,9 @@ fn fetcher(fetching: &Fetching, setting: &Setting) -> Result<Fetcher, Failure> {
 fn failure(error: PrepareError, voice: Voice) -> Failure {
     match error {
         PrepareError::Description(diagnostics) => voice.refused(&diagnostics),
-        PrepareError::Refused(refusal) => refusal.into(),
-        PrepareError::Fetch(error) => error.into(),
-        PrepareError::Sandbox(error, tree) => super::sandbox::failure(error, tree.as_deref()),
+        PrepareError::Refused(refusal) => (*refusal).into(),
+        PrepareError::Fetch(error) => (*error).into(),
+        PrepareError::Sandbox(error, tree) => super::sandbox::failure(*error, tree.as_deref()),
         PrepareError::Io(error) => error.into(),
     }
 }

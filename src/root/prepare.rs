@@ -84,11 +84,11 @@ pub enum PrepareError {
     /// What the description must change, with its place.
     Description(Diagnostics),
     /// What somebody must change.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// A file could not be fetched.
-    Fetch(FetchError),
+    Fetch(Box<FetchError>),
     /// Something in the sandbox failed; the tree as it was then, if it can be entered.
-    Sandbox(SandboxError, Option<PathBuf>),
+    Sandbox(Box<SandboxError>, Option<PathBuf>),
     /// The host would not do it.
     Io(io::Error),
 }
@@ -109,7 +109,7 @@ impl std::error::Error for PrepareError {}
 
 impl From<Refusal> for PrepareError {
     fn from(refusal: Refusal) -> PrepareError {
-        PrepareError::Refused(refusal)
+        PrepareError::Refused(Box::new(refusal))
     }
 }
 
@@ -125,7 +125,7 @@ impl From<AptError> for PrepareError {
 
 impl From<SandboxError> for PrepareError {
     fn from(error: SandboxError) -> PrepareError {
-        PrepareError::Sandbox(error, None)
+        PrepareError::Sandbox(Box::new(error), None)
     }
 }
 
@@ -519,7 +519,7 @@ impl Job<'_> {
     /// Repositories that the finished image knows (`imageinclude`, `imageonly`).
     fn kept_repositories(&self) -> Vec<(String, String)> {
         let kept = self.sources.iter().filter(|source| source.imageinclude || source.imageonly);
-        kept.map(|source| (source.name.clone(), apt::sources_file(source))).collect()
+        kept.map(|source| (source.name.clone(), source.list())).collect()
     }
 }
 
@@ -565,7 +565,7 @@ pub fn finish(
         });
         if let Err(error) = done {
             let tree = work.leave(epoch).ok().map(|place| place.directory);
-            return Err(PrepareError::Sandbox(error, tree));
+            return Err(PrepareError::Sandbox(Box::new(error), tree));
         }
     }
     Ok(work)

@@ -15,12 +15,10 @@
 //!
 //! So a host needs neither apt nor dpkg, no program in a tree ever reaches the network, and credentials never reach a tree.
 
-mod kept;
 mod mirror;
 mod repositories;
 pub mod steps;
 
-pub use kept::sources_file;
 pub use mirror::Mirror;
 pub use repositories::{AptError, Repository, Surroundings, catalogue, fetch_chosen, read};
 

@@ -47,9 +47,9 @@ pub struct Repository {
 #[derive(Debug)]
 pub enum AptError {
     /// What somebody must change.
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     /// A file could not be fetched.
-    Fetch(FetchError),
+    Fetch(Box<FetchError>),
     /// The host would not do it.
     Io(io::Error),
 }
@@ -68,13 +68,13 @@ impl std::error::Error for AptError {}
 
 impl From<Refusal> for AptError {
     fn from(refusal: Refusal) -> AptError {
-        AptError::Refused(refusal)
+        AptError::Refused(Box::new(refusal))
     }
 }
 
 impl From<FetchError> for AptError {
     fn from(error: FetchError) -> AptError {
-        AptError::Fetch(error)
+        AptError::Fetch(Box::new(error))
     }
 }
 
@@ -122,12 +122,7 @@ pub fn fetch_chosen(
 
 /// apt's priority of a source (apt_preferences(5)).
 pub(super) fn pin(repository: &Repository) -> i64 {
-    let default = match repository.release.not_automatic {
-        (true, true) => 100,
-        (true, false) => 1,
-        _ => 500,
-    };
-    repository.source.priority.unwrap_or(default)
+    repository.source.priority.unwrap_or(repository.release.default_priority())
 }
 
 pub(super) fn wanted(source: &Source, name: &str, size: u64, digest: &Digest) -> Result<Wanted, AptError> {
@@ -184,7 +179,7 @@ fn release(
         (Ok(clear), false) => Verified::unchecked(&what, bytes(around.fetcher, &clear)?)?,
         (Err(error), checked) if error.kind == FetchErrorKind::Missing => {
             // What is missing is told of the file that clients ask for first.
-            let text = one("Release").map_err(|_| AptError::Fetch(error))?;
+            let text = one("Release").map_err(|_| AptError::from(error))?;
             match checked {
                 false => Verified::unchecked(&what, text)?,
                 true => {
@@ -254,7 +249,7 @@ fn index_text(source: &Source, index: &Index, around: &Surroundings<'_>) -> Resu
         }
     }
     let nowhere = || Refusal::new(RefusalKind::Missing, Spot::new("repository", &index.path), "has no place");
-    Err(missing.map_or_else(|| nowhere().into(), AptError::Fetch))
+    Err(missing.map_or_else(|| nowhere().into(), AptError::from))
 }
 
 fn plain(index: &Index, file: fs_err::File) -> Result<Vec<u8>, AptError> {

@@ -30,8 +30,8 @@ mod modes;
 mod places;
 mod profile;
 pub mod scrub;
-mod step;
 pub mod selinux;
+mod step;
 
 pub use accounts::{Account, Group, accounts};
 pub use beside::DESCRIPTION;

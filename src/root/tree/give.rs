@@ -2,6 +2,7 @@
 
 use super::RECORD;
 use crate::root::sandbox::{DEVICES, Inputs, OperationError};
+use crate::root::setup::selinux::{self, Contexts, Policy};
 use crate::survey::{self, Origin, survey};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_fstools::tree::{Kind, Meta, Node, Time, Tree, record};
@@ -42,6 +43,7 @@ pub(super) fn give(name: &str, epoch: i64, inputs: &Inputs) -> Result<(), Operat
     let directory = input(inputs)?;
     add_devices(&mut tree, epoch)?;
     keep_special(&mut tree, name, directory)?;
+    label(&mut tree)?;
     let partial = format!("{name}.partial");
     let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC;
     let file = File::from(openat(directory, &partial, flags, Mode::from_bits_truncate(0o644))?);
@@ -70,6 +72,24 @@ fn add_devices(tree: &mut Tree, epoch: i64) -> Result<(), Refusal> {
         }
     }
     tree.renumber();
+    Ok(())
+}
+
+/// Labels by the policy that is in the tree, where there is one (selinux(8)): what the host thinks of labels does not count.
+fn label(tree: &mut Tree) -> Result<(), OperationError> {
+    let read = |path: &str| fs_err::read_to_string(path).unwrap_or_default();
+    let Some(directory) = selinux::directory(&read("/etc/selinux/config")) else { return Ok(()) };
+    let file = |name: &str| read(&format!("{directory}/file_contexts{name}"));
+    let policy = Policy {
+        contexts: file(""),
+        homes: file(".homedirs"),
+        local: file(".local"),
+        distribution_aliases: file(".subs_dist"),
+        aliases: file(".subs"),
+    };
+    if !policy.contexts.is_empty() {
+        selinux::label(tree, &Contexts::read(&policy)?);
+    }
     Ok(())
 }
 
