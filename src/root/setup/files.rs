@@ -1,7 +1,8 @@
 //! Files of the tree: made, replaced, changed, taken away.
 //!
-//! Paths go through the tree's symlinks and never out of it. Where something else is mounted (`/proc`, `/run`, `/tmp`)
-//! nothing is written: it would be lost, or not be the tree's.
+//! Paths go through the tree's symlinks and never out of it. Where something else is mounted (`/proc`, `/dev`) nothing is
+//! written: it would be lost, or not be the tree's. Only in the memory that is `/tmp` and `/run` while a tree is made files
+//! may lie: scripts of the same session find them there, and no image has them (KIWI leaves them out, too).
 
 use crate::root::deb::Root;
 use crate::root::deb::root::{create, look, remove, split};
@@ -10,7 +11,7 @@ use diskwright_formats::bytes::escaped;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Uid};
-use rustix::fs::{chmodat, chownat, fchmod, fchown, fstat, mkdirat, openat, symlinkat, unlinkat};
+use rustix::fs::{chmodat, chownat, fchmod, fchown, fstat, fstatfs, mkdirat, openat, symlinkat, unlinkat};
 use rustix::io::Errno;
 use std::io;
 use std::path::Path;
@@ -18,12 +19,16 @@ use std::path::Path;
 /// Most bytes of a file that is changed.
 const MOST: u64 = 64 << 20;
 
+/// `f_type` of memory (`linux/magic.h`).
+const TMPFS_MAGIC: i64 = 0x0102_1994;
 const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// The tree; `/` of this process.
 pub(super) struct Files {
     pub(super) root: Root,
     device: u64,
+    /// Of `/tmp` and `/run`, where they are memory.
+    scratch: Vec<u64>,
 }
 
 /// Who a file is given to, and its permissions.
@@ -48,7 +53,13 @@ impl Files {
     pub(super) fn open() -> Result<Files, OperationError> {
         let root = Root::open(Path::new("/"))?;
         let device = root.stat(b"").map_err(|error| failed(b"/", error))?.st_dev;
-        Ok(Files { root, device })
+        let memory = |path: &str| {
+            let directory = root.directory(path.as_bytes()).ok()?;
+            let is_memory = fstatfs(&directory).ok()?.f_type == TMPFS_MAGIC;
+            is_memory.then(|| fstat(&directory).ok()).flatten().map(|stat| stat.st_dev)
+        };
+        let scratch = ["/tmp", "/run"].into_iter().filter_map(memory).collect();
+        Ok(Files { root, device, scratch })
     }
 
     /// Whether an open directory is of the tree, and not mounted into it.
@@ -59,7 +70,8 @@ impl Files {
     /// An existing directory, through symlinks.
     pub(super) fn directory(&self, path: &[u8]) -> Result<OwnedFd, OperationError> {
         let directory = self.root.directory(path).map_err(|error| failed(path, error))?;
-        match self.is_own(directory.as_fd()).map_err(|error| failed(path, error))? {
+        let device = fstat(&directory).map_err(|error| failed(path, error))?.st_dev;
+        match device == self.device || self.scratch.contains(&device) {
             true => Ok(directory),
             false => Err(mounted(path)),
         }
@@ -275,5 +287,5 @@ fn mounted(path: &[u8]) -> OperationError {
     let reason =
         "while a tree is made, something of the host or the memory is mounted there: files would be lost";
     let refusal = Refusal::new(RefusalKind::Invalid, Spot::new("tree", escaped(path)), reason);
-    refusal.hint("/dev, /proc, /sys, /run and /tmp are empty in an image; systemd-tmpfiles fills them when it starts").into()
+    refusal.hint("/dev, /proc and /sys are empty in an image: the system that starts mounts them").into()
 }

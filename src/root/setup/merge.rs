@@ -127,9 +127,9 @@ impl Laying<'_> {
             Some(_) => return Err(self.clash(path, "a file")),
         }
         let directory = self.files.root.directory(path).map_err(at)?;
-        // What is mounted here keeps what it has; an overlay's empty /tmp may stand over it.
+        // What is mounted here keeps what it has: an overlay may have a /tmp.
         let own = self.files.is_own(directory.as_fd()).map_err(at)?;
-        if own && (made || !is_top || self.rules.top) {
+        if made || own && (!is_top || self.rules.top) {
             let dress = dress(&node.meta);
             if made || self.rules.owners {
                 let (uid, gid) = dress.owner();

@@ -122,10 +122,10 @@ fn generated(list: &str, locale: &str) -> String {
 /// `/etc/vconsole.conf`; of Debian `/etc/default/keyboard`, too.
 pub(super) fn set_keyboard(files: &Files, keyboard: &Keyboard) -> Result<(), OperationError> {
     put(files, "/etc/vconsole.conf", &format!("KEYMAP={}\n", keyboard.keymap))?;
-    let Some((layout, variant)) = keyboard.layout.as_ref().filter(|_| is_debian(files).unwrap_or(false))
-    else {
+    let Some((layout, variant)) = &keyboard.layout else { return Ok(()) };
+    if !is_debian(files)? {
         return Ok(());
-    };
+    }
     let text = format!(
         "XKBMODEL=\"pc105\"\nXKBLAYOUT=\"{layout}\"\nXKBVARIANT=\"{variant}\"\nXKBOPTIONS=\"\"\n\nBACKSPACE=\"guess\"\n"
     );

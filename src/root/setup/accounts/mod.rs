@@ -225,21 +225,21 @@ fn home(files: &Files, settings: &Settings, account: &Account, user: &User) -> R
     if account.home.is_some() && files.is_directory(home)? {
         files.chown_tree(home, &|_, _| owner)?;
     }
-    if let Some(mailboxes) =
-        settings.mailboxes.as_ref().filter(|path| files.is_directory(path).unwrap_or(false))
-    {
-        let group = database_id(files, "/etc/group", "mail")?;
-        let dress = Dress {
-            mode: if group.is_some() { 0o660 } else { 0o600 },
-            uid: user.uid,
-            gid: group.unwrap_or(user.gid),
-        };
-        let path = format!("{mailboxes}/{}", account.name);
-        if files.look(&path)?.is_none() {
-            files.write(&path, b"", dress)?;
-        }
+    match &settings.mailboxes {
+        Some(mailboxes) if files.is_directory(mailboxes)? => mailbox(files, mailboxes, account, user),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// An empty mailbox, which the group `mail` may write.
+fn mailbox(files: &Files, mailboxes: &str, account: &Account, user: &User) -> Result<(), OperationError> {
+    let group = database_id(files, "/etc/group", "mail")?;
+    let mode = if group.is_some() { 0o660 } else { 0o600 };
+    let path = format!("{mailboxes}/{}", account.name);
+    match files.look(&path)? {
+        Some(_) => Ok(()),
+        None => files.write(&path, b"", Dress { mode, uid: user.uid, gid: group.unwrap_or(user.gid) }),
+    }
 }
 
 fn database_id(files: &Files, table: &str, name: &str) -> Result<Option<u32>, OperationError> {
