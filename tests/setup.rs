@@ -6,7 +6,9 @@ mod support;
 use diskwright::describe::kiwi::{Description, load};
 use diskwright::model::Arch;
 use diskwright::resolve::{Choice, Selection, select};
-use diskwright::root::sandbox::{Host, Log, Operation, OperationError, Run, Sandbox, SandboxError, Session};
+use diskwright::root::sandbox::{
+    Host, Log, Mode, Operation, OperationError, Run, Sandbox, SandboxError, Session,
+};
 use diskwright::root::setup::{self, Account, CopiedFile, Group, Outside, Setup, Step};
 use diskwright::root::tree::Place;
 use diskwright_formats::identity::Identity;
@@ -171,8 +173,16 @@ fn steps_change_files() {
     lab.run([Step::write("/usr/lib/a-link", "a file")]);
     let message = lab.refused(Step::write("/usr/lib", "x"));
     assert!(message.contains("a file would take the place of a directory"), "{message}");
-    let message = lab.refused(Step::write("/proc/x", "x"));
-    assert!(message.contains("while a tree is made"), "{message}");
+    if matches!(lab.sandbox.mode, Mode::Namespaces | Mode::Root) {
+        // Memory while a tree is made: seen by what runs in the same session, and gone behind it.
+        let find = Operation::Setup(Step::Find { program: "/tmp/program".into() });
+        let program =
+            Step::Write { path: "/tmp/program".into(), text: "x".into(), mode: 0o755, owner: (0, 0) };
+        let found = lab.try_run(vec![Operation::Setup(program), find]).unwrap();
+        assert_eq!(found[1], b"/tmp/program");
+        let message = lab.refused(Step::write("/proc/x", "x"));
+        assert!(message.contains("while a tree is made"), "{message}");
+    }
     let lines = lab.give();
     assert_eq!(lines["/usr/lib/a"], "file 7:8 4755");
     assert_eq!(lines["/new/c"], "file 0:0 644");
@@ -180,7 +190,7 @@ fn steps_change_files() {
     assert_eq!(lines["/lib"], "-> usr/lib");
     assert_eq!(lines["/srv"], "directory 1:2 2775");
     assert_eq!(lines["/usr/lib/a-link"], "file 0:0 644");
-    assert!(!lines.contains_key("/gone"), "{lines:?}");
+    assert!(!lines.contains_key("/gone") && !lines.contains_key("/tmp/program"), "{lines:?}");
     assert_eq!(lab.text("usr/lib/a"), "ab");
     assert_eq!(lab.text("copy"), "from outside\n");
 }
@@ -928,6 +938,79 @@ bare,
         assert_eq!(ours.0, kiwis.0, "{text}");
         assert_eq!(ours.1, kiwis.1, "{text}");
     }
+}
+
+/// All profiles of a description alone and none of them, each with its type: KIWI's variables of all of them.
+const KIWI_CORPUS: &str = r#"
+import json, logging, os, sys
+logging.getLogger("kiwi").disabled = True
+from kiwi import defaults
+defaults.PLATFORM_MACHINE = "x86_64"
+from kiwi.runtime_config import RuntimeConfig
+from kiwi.system.profile import Profile
+from kiwi.xml_description import XMLDescription
+from kiwi.xml_state import XMLState
+RuntimeConfig()
+for line in sys.stdin:
+    case = json.loads(line)
+    try:
+        os.chdir(os.path.dirname(case["file"]))
+        state = XMLState(XMLDescription(case["file"]).load(), case["profiles"])
+        print(json.dumps(Profile(state).get_settings()))
+    except Exception as issue:
+        print(json.dumps({"error": str(type(issue))}))
+"#;
+
+fn descriptions(directory: &Path, found: &mut Vec<PathBuf>) {
+    for name in support::listing(directory) {
+        let path = directory.join(name);
+        match path.extension().and_then(|ending| ending.to_str()) {
+            _ if path.is_symlink() => {}
+            _ if path.is_dir() => descriptions(&path, found),
+            Some("kiwi") => found.push(path),
+            Some("xml") if path.ends_with("config.xml") => found.push(path),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn the_variables_of_the_corpus_are_kiwis() {
+    let test = "the_variables_of_the_corpus_are_kiwis";
+    let Some(corpus) = support::corpus(test) else { return };
+    let Some(python) = support::kiwi(test) else { return };
+    let (mut files, mut cases, mut lines) = (Vec::new(), Vec::new(), String::new());
+    descriptions(&corpus, &mut files);
+    for file in files {
+        let Ok(description) = load(&file, None) else { continue };
+        let names = description.model.profiles.iter().map(|one| vec![one.name.clone()]);
+        let mut all: Vec<Vec<String>> = std::iter::once(Vec::new()).chain(names).collect();
+        all.truncate(if support::all() { usize::MAX } else { 2 });
+        for profiles in all {
+            let case = serde_json::json!({ "file": file, "profiles": profiles });
+            lines += &format!("{case}\n");
+            cases.push((file.clone(), profiles));
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path().join("cases"), lines);
+    let input = std::fs::File::open(directory.path().join("cases")).unwrap();
+    let run = support::run(Command::new(python).args(["-c", KIWI_CORPUS]).stdin(input)).ends(0);
+    let mut compared = 0;
+    for (line, (file, profiles)) in run.stdout.lines().zip(&cases) {
+        let kiwis: BTreeMap<String, String> = serde_json::from_str(line).unwrap();
+        let description = load(file, None).unwrap();
+        let names: Vec<&str> = profiles.iter().map(String::as_str).collect();
+        let choice = choice(&names);
+        let Ok(selection) = select(&description.model, &choice) else { continue };
+        if kiwis.contains_key("error") || selection.kind.is_none() {
+            continue;
+        }
+        compared += 1;
+        assert_eq!(setup::variables(&selection), kiwis, "{} {profiles:?}", file.display());
+    }
+    println!("{compared} of {} selections have KIWI's variables", cases.len());
+    assert!(compared > 50, "{compared}");
 }
 
 #[test]
