@@ -235,6 +235,15 @@ pub fn suite(root: &Path, suite: &str, component: &str, debs: &[Deb], gnupg: &Gn
     break_files(&dist.join(component).join("binary-amd64"), &debs, fault);
 }
 
+/// Puts packages that exist already into the pool of a component; [`suite`] indexes them with its own.
+pub fn stock(root: &Path, component: &str, directory: &Path) {
+    let pool = root.join("pool").join(component);
+    std::fs::create_dir_all(&pool).unwrap();
+    for name in listing(directory).iter().filter(|name| name.ends_with(".deb")) {
+        std::fs::copy(directory.join(name), pool.join(name)).unwrap();
+    }
+}
+
 /// A flat repository: packages, index and Release in one directory.
 pub fn flat(root: &Path, debs: &[Deb], gnupg: &Gnupg, fault: Fault) {
     let debs: Vec<PathBuf> = debs.iter().map(|deb| deb.build(root)).collect();

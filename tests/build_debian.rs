@@ -1,0 +1,765 @@
+//! `diskwright prepare` and `build` with Debian's own packages, from end to end: what is in the tree, what is used again, and
+//! how each fault ends. All tests share one repository, one cache and the one build that fills it.
+
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // functions beside the tests count as no tests
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use support::http::Server;
+use support::repository::{Deb, Fault, Gnupg, can_make, stock, suite};
+use support::*;
+
+/// No build here may take longer, whatever else the machine does.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// What all tests work with.
+struct House {
+    at: PathBuf,
+    server: Server,
+    /// Record of the tree that was made first, with nothing in the cache.
+    record: String,
+    gnupg: Gnupg,
+    /// Its directory is removed when nobody holds the other end of its input.
+    _broom: Child,
+}
+
+/// The house; `None`, and a line that says why, where there can be none.
+fn house(test: &str) -> Option<&'static House> {
+    static HOUSE: OnceLock<Option<House>> = OnceLock::new();
+    if !can_make(test) || oracle(test, "newuidmap").is_none() {
+        return None;
+    }
+    let packages = debian(test)?;
+    HOUSE.get_or_init(|| Some(House::build(&packages))).as_ref()
+}
+
+/// Debian's packages that are essential, apt, and what they depend on, if they were fetched.
+fn debian(test: &str) -> Option<PathBuf> {
+    let mut fixture = Command::new(source("tests/fixtures/debian-packages"));
+    let run = run(fixture.args(["--existing", "bookworm", "usr-is-merged"]));
+    if run.code != Some(0) {
+        skip(test, "no packages of Debian (tests/fixtures/debian-packages bookworm usr-is-merged)");
+        return None;
+    }
+    Some(PathBuf::from(run.stdout.trim()))
+}
+
+fn open_to_all(path: &Path) {
+    std::fs::create_dir_all(path).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+}
+
+/// Gives a program a file capability as setcap does (linux/capability.h: `VFS_CAP_REVISION_2`, effective, `CAP_NET_RAW`).
+const SETCAP: &str = r#"perl -e 'my $cap = pack("V5", 0x02000001, 1 << 13, 0, 0, 0);
+my ($path, $name) = ("/usr/bin/greet", "security.capability");
+syscall(188, $path, $name, $cap, length($cap), 0) == 0 or die "setxattr: $!";'"#;
+
+/// Little packages beside Debian's own.
+fn own_packages() -> Vec<Deb> {
+    let postinst = format!(
+        "#!/bin/sh\nset -e\n{SETCAP}\nln -f /usr/share/greeting/version /usr/share/greeting/again\n\
+         if /usr/sbin/policy-rc.d; then exit 9; fi\nmkdir -p /var/lib/greeting\nchown 33:42 /var/lib/greeting\n"
+    );
+    vec![
+        Deb::new("greeting", "1.0", "")
+            .file("usr/bin/greet", "not run\n")
+            .file("usr/share/zoneinfo/Test/Zone", "TZif2\n")
+            .script("postinst", &postinst),
+        Deb::new("broken", "1.0", "").script("postinst", "#!/bin/sh\necho the last words\nexit 3\n"),
+    ]
+}
+
+impl House {
+    fn build(packages: &Path) -> House {
+        let at = tempfile::Builder::new().prefix("dwbuild").tempdir_in("/tmp").unwrap().keep();
+        let mut broom = Command::new("sh");
+        broom.args(["-c", "read _; rm -rf \"$0\""]).arg(&at).current_dir("/");
+        let broom = broom.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        open_to_all(&at);
+        program_at(&at.join("diskwright"));
+        let gnupg = Gnupg::new();
+        let repository = at.join("repository");
+        stock(&repository, "main", packages);
+        suite(&repository, "bookworm", "main", &own_packages(), &gnupg, Fault::None);
+        write(at.join("key.asc"), gnupg.export_armored(&["Tester"]));
+        let server = Server::directory(&repository);
+        let house = House { at, server, record: String::new(), gnupg, _broom: broom };
+        let case = house.case("first");
+        case.describe(&Description::whole(&house));
+        let prepared = case.prepare(&[]).ends(0);
+        assert_eq!(reused(&prepared), Vec::<String>::new(), "nothing was there yet");
+        let record = case.record();
+        House { record, ..house }
+    }
+
+    fn case(&self, name: &str) -> Case<'_> {
+        let at = self.at.join("cases").join(name);
+        for directory in [&at, &at.join("home"), &at.join("out")] {
+            open_to_all(directory);
+        }
+        Case { house: self, name: name.to_owned(), at, cache: self.at.join("cache") }
+    }
+
+    /// The element of the repository at this location, with the right key.
+    fn repository(&self, location: &str) -> String {
+        let key = self.at.join("key.asc");
+        format!(
+            "<repository type=\"apt-deb\" distribution=\"bookworm\" components=\"main\"><source path=\"{location}\">\
+             <signing key=\"file://{}\"/></source></repository>",
+            key.display()
+        )
+    }
+}
+
+/// A description.
+#[derive(Clone)]
+struct Description {
+    repository: String,
+    /// Elements of the image's packages.
+    packages: String,
+    bootstrap: String,
+    /// Other elements.
+    more: String,
+    /// Beside it: name, bytes, mode.
+    files: Vec<(String, Vec<u8>, u32)>,
+}
+
+impl Description {
+    /// One with a package, from the server.
+    fn plain(house: &House) -> Description {
+        Description {
+            repository: house.repository(&house.server.url("/")),
+            packages: "<package name=\"greeting\"/>".to_owned(),
+            bootstrap: String::new(),
+            more: String::new(),
+            files: Vec::new(),
+        }
+    }
+
+    /// One with everything.
+    fn whole(house: &House) -> Description {
+        let members = [
+            Member::directory("srv/data").owner(33, 33),
+            Member::file("srv/data/archived", "from an archive\n").owner(33, 33).mode(0o640),
+        ];
+        let users = "<users><user name=\"root\" password=\"linux\" pwdformat=\"plain\" home=\"/root\"/>\
+             <user name=\"alice\" id=\"1234\" groups=\"staff\" password=\"geheim\" pwdformat=\"plain\" home=\"/home/alice\" \
+             shell=\"/bin/bash\"/></users>";
+        let plain = Description::plain(house);
+        Description {
+            packages: format!("{}<archive name=\"data.tar\"/>", plain.packages),
+            more: users.to_owned(),
+            ..plain
+        }
+        .beside("data.tar", tar(&members), 0o644)
+        .beside("root/etc/motd", "welcome\n", 0o664)
+        .beside("root/usr/local/bin/hello", "#!/bin/sh\necho hello\n", 0o755)
+        .beside("config.sh", CONFIG, 0o755)
+        .beside("images.sh", "echo images > /etc/made-by-images\n", 0o755)
+    }
+
+    fn beside(mut self, name: &str, bytes: impl AsRef<[u8]>, mode: u32) -> Description {
+        self.files.retain(|file| file.0 != name);
+        self.files.push((name.to_owned(), bytes.as_ref().to_vec(), mode));
+        self
+    }
+
+    fn config(self, script: &str) -> Description {
+        self.beside("config.sh", format!("#!/bin/bash\n{script}\n"), 0o755)
+    }
+}
+
+/// What sees no network says so; a bare chroot has no `/proc`, and the host's network.
+const CONFIG: &str = "#!/bin/bash
+set -e
+[ \"$(id -u)\" = 0 ]
+if [ -e /proc/net/route ]; then
+    [ \"$(wc -l </proc/net/route)\" -le 1 ]
+    ! grep -q eth /proc/net/dev
+fi
+echo \"made by config of $kiwi_iname, $(cat /etc/motd)\" >/etc/made-by-config
+echo 0123456789abcdef0123456789abcdef >/etc/machine-id
+echo nobody >/var/lib/greeting/state
+chown nobody /var/lib/greeting/state
+";
+
+/// A directory of a test's own, in the house.
+struct Case<'a> {
+    house: &'a House,
+    name: String,
+    at: PathBuf,
+    cache: PathBuf,
+}
+
+impl Case<'_> {
+    fn describe(&self, description: &Description) {
+        let Description { repository, packages, bootstrap, more, files } = description;
+        let name = &self.name;
+        let text = format!(
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<image schemaversion=\"8.0\" name=\"{name}\">\n\
+             <description type=\"system\"><author>A</author><contact>a@example.com</contact>\
+             <specification>A tree for tests</specification></description>\n\
+             <preferences><version>1.0.0</version><packagemanager>apt</packagemanager><timezone>Test/Zone</timezone>\
+             <type image=\"ext4\"/></preferences>\n{more}\n{repository}\n\
+             <packages type=\"image\">{packages}</packages>\n<packages type=\"bootstrap\">{bootstrap}</packages>\n</image>\n"
+        );
+        let at = self.at.join("d");
+        let _ = std::fs::remove_dir_all(&at);
+        write(at.join("config.xml"), text);
+        for (name, bytes, mode) in files {
+            write(at.join(name), bytes);
+            let mode = std::fs::Permissions::from_mode(*mode);
+            std::fs::set_permissions(at.join(name), mode).unwrap();
+        }
+    }
+
+    /// The program, by an ordinary user.
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(source("tests/fixtures/as-user"));
+        command.arg(self.house.at.join("diskwright")).args(words);
+        self.settle(command)
+    }
+
+    fn settle(&self, mut command: Command) -> Command {
+        let home = self.at.join("home");
+        command.arg("--cache-dir").arg(&self.cache).current_dir(&self.at);
+        command.env("HOME", &home).env("AS_USER_HOME", &home).env_remove("SOURCE_DATE_EPOCH");
+        command
+    }
+
+    /// `prepare` to `out/tree`, with further words.
+    fn prepare(&self, words: &[&str]) -> Run {
+        self.prepare_to("tree", words)
+    }
+
+    fn prepare_to(&self, name: &str, words: &[&str]) -> Run {
+        bounded(
+            self.command(&[&["prepare", "d", "--json", "--root", &format!("out/{name}")], words].concat()),
+        )
+    }
+
+    /// The record of `out/tree`.
+    fn record(&self) -> String {
+        std::fs::read_to_string(self.at.join("out/tree.tree")).unwrap()
+    }
+
+    /// Removes the tree.
+    fn clear(&self) {
+        for name in ["tree", "tree.tree"] {
+            let _ = std::fs::remove_dir_all(self.at.join("out").join(name));
+            let _ = std::fs::remove_file(self.at.join("out").join(name));
+        }
+    }
+
+    /// A file of the tree as text.
+    fn text(&self, path: &str) -> String {
+        let path = self.at.join("out/tree").join(path);
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Processes that are still there: those that know this case's home, or have a word of it on their command line.
+    fn strays(&self, word: &str) -> Vec<String> {
+        let home = self.at.join("home").display().to_string();
+        let is_ours = |pid: &String| {
+            let read = |name: &str| {
+                let bytes = std::fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+                String::from_utf8_lossy(&bytes).replace('\0', " ")
+            };
+            let line = read("cmdline");
+            let found = read("environ").contains(&home) || !word.is_empty() && line.contains(word);
+            found.then_some(format!("{pid} {line}"))
+        };
+        let pids = || listing(Path::new("/proc")).into_iter().filter(|name| name.parse::<u32>().is_ok());
+        let found = || pids().filter_map(|pid| is_ours(&pid)).collect::<Vec<_>>();
+        // What was killed may take a moment to be gone.
+        let until = Instant::now() + Duration::from_secs(5);
+        while !found().is_empty() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        found()
+    }
+
+    /// What holds after every end: no process, and the user can delete what is left in the cache.
+    fn assert_clean(&self, word: &str) {
+        assert_eq!(self.strays(word), Vec::<String>::new(), "{}: processes are left", self.name);
+        let work = self.cache.join("work").join(&self.name);
+        let mut remove = Command::new(source("tests/fixtures/as-user"));
+        run(remove.args(["rm", "-rf"]).arg(&work).current_dir("/")).ends(0);
+        assert!(!work.exists());
+    }
+}
+
+/// Runs a command that must end in time.
+fn bounded(mut command: Command) -> Run {
+    let (mut out, mut err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(err.try_clone().unwrap());
+    let mut child = command.spawn().unwrap();
+    let until = Instant::now() + LONGEST;
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if Instant::now() > until => {
+                child.kill().unwrap();
+                panic!("{command:?} does not end: {}", text_of(&mut err));
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    Run { code: status.code(), stdout: text_of(&mut out), stderr: text_of(&mut err) }
+}
+
+fn text_of(file: &mut std::fs::File) -> String {
+    use std::io::{Read, Seek};
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The phases that a build says it took from earlier ones.
+fn reused(run: &Run) -> Vec<String> {
+    let result: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let names = result["reused"].as_array().unwrap().iter();
+    names.map(|name| name.as_str().unwrap().to_owned()).collect()
+}
+
+/// The line of a path in a record.
+fn line<'a>(record: &'a str, path: &str) -> &'a str {
+    let found = record.lines().find(|line| line.split(' ').next() == Some(path));
+    found.unwrap_or_else(|| panic!("{path} is not in the tree"))
+}
+
+/// Kind, mode, owner and group of a path in a record.
+fn owned(record: &str, path: &str) -> String {
+    line(record, path).split(' ').skip(1).take(4).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_tree_is_what_packages_overlay_users_and_scripts_say() {
+    let Some(house) = house("the tree of Debian's packages") else { return };
+    let case = house.case("first");
+    let record = &house.record;
+    let rows = [
+        ("/usr/bin/passwd", "file 4755 0 0"),
+        ("/usr/bin/chage", "file 2755 0 42"),
+        ("/etc/shadow", "file 0640 0 42"),
+        ("/etc/passwd", "file 0644 0 0"),
+        ("/tmp", "directory 1777 0 0"),
+        ("/var/mail", "directory 2775 0 8"),
+        ("/var/lib/greeting", "directory 0755 33 42"),
+        ("/var/lib/greeting/state", "file 0644 65534 0"),
+        ("/etc/motd", "file 0664 0 0"),
+        ("/usr/local/bin/hello", "file 0755 0 0"),
+        ("/srv/data", "directory 0755 33 33"),
+        ("/srv/data/archived", "file 0640 33 33"),
+        ("/home/alice", "directory 0755 1234 50"),
+        ("/dev/null", "character 0666 0 0"),
+        ("/dev/console", "character 0600 0 0"),
+    ];
+    let wrong = rows.iter().filter(|(path, said)| owned(record, path) != *said);
+    let wrong: Vec<_> = wrong.map(|(path, said)| format!("{} and not {said}", line(record, path))).collect();
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(
+        line(record, "/usr/bin/greet").contains("security.capability"),
+        "{}",
+        line(record, "/usr/bin/greet")
+    );
+    for (one, other) in
+        [("usr/bin/perl", "usr/bin/perl5.36.0"), ("usr/share/greeting/version", "usr/share/greeting/again")]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let inode = |name: &str| std::fs::metadata(case.at.join("out/tree").join(name)).unwrap().ino();
+        assert_eq!(inode(one), inode(other), "{one} and {other} are one file");
+    }
+    assert_eq!(case.text("etc/made-by-config"), "made by config of first, welcome\n");
+    assert!(
+        !case.at.join("out/tree/etc/made-by-images").exists(),
+        "images.sh is of the image, not of the tree"
+    );
+    let (passwd, shadow) = (case.text("etc/passwd"), case.text("etc/shadow"));
+    assert!(passwd.contains("\nalice:x:1234:50::/home/alice:/bin/bash\n"), "{passwd}");
+    for name in ["root", "alice"] {
+        let line = shadow.lines().find(|line| line.starts_with(&format!("{name}:"))).unwrap();
+        assert!(line.contains(":$6$") || line.contains(":$y$"), "{line}");
+    }
+    assert!(line(record, "/etc/localtime").ends_with("/usr/share/zoneinfo/Test/Zone"));
+}
+
+#[test]
+fn nothing_of_the_build_is_left_in_the_tree() {
+    let Some(house) = house("nothing of the build in the tree") else { return };
+    let case = house.case("first");
+    let gone =
+        ["/usr/sbin/policy-rc.d", "/run/diskwright", "/etc/apt/sources.list.d/d.sources", "/etc/hostname"];
+    let there = gone.iter().filter(|path| house.record.contains(&format!("\n{path} ")));
+    assert_eq!(there.collect::<Vec<_>>(), Vec::<&&str>::new());
+    let lists = house.record.lines().filter(|line| line.starts_with("/var/lib/apt/lists/"));
+    let lists: Vec<&str> = lists.filter(|line| line.split(' ').nth(1) == Some("file")).collect();
+    assert_eq!(lists, Vec::<&str>::new());
+    assert_eq!(case.text("etc/machine-id"), "");
+    // The name of the test's own directory, and the host's: in no name, in no file.
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    for word in [house.at.file_name().unwrap().to_str().unwrap(), host.trim(), "dwtest"] {
+        assert!(!house.record.contains(word), "{word} in the record");
+        if word.len() < 5 {
+            continue; // it would be found in other words
+        }
+        let mut grep = Command::new("grep");
+        let found = run(grep.args(["-rlF", word, "."]).current_dir(case.at.join("out/tree"))).stdout;
+        // The description is kept where KIWI keeps it.
+        let found: Vec<&str> = found.lines().filter(|path| *path != "./image/config.xml").collect();
+        assert_eq!(found, Vec::<&str>::new(), "{word} in files of the tree");
+    }
+}
+
+#[test]
+fn what_did_not_change_is_not_made_again() {
+    let Some(house) = house("what did not change") else { return };
+    let case = house.case("first");
+    let unchanged = case.prepare_to("unchanged", &[]).ends(0);
+    assert_eq!(reused(&unchanged), ["tree"]);
+    let record = std::fs::read_to_string(case.at.join("out/unchanged.tree")).unwrap();
+    assert!(record == house.record, "the same record");
+
+    // Another name, another overlay, another script: the packages are the same.
+    let case = house.case("changed");
+    let changed = Description::whole(house).beside("root/etc/motd", "changed\n", 0o644);
+    case.describe(&changed);
+    let run = case.prepare(&[]).ends(0);
+    assert_eq!(reused(&run), ["packages"]);
+    assert_eq!(case.text("etc/made-by-config"), "made by config of changed, changed\n");
+    case.clear();
+    case.describe(&changed.config("echo another script >/etc/made-by-config"));
+    let run = case.prepare(&[]).ends(0);
+    assert_eq!(reused(&run), ["packages"]);
+    assert_eq!(case.text("etc/made-by-config"), "another script\n");
+    case.assert_clean("");
+}
+
+#[test]
+fn the_cache_alone_is_enough_and_nothing_else_is_asked() {
+    let Some(house) = house("--offline") else { return };
+    // A server of its own, which counts.
+    let server = Server::directory(house.at.join("repository"));
+    let case = house.case("offline");
+    let description =
+        Description { repository: house.repository(&server.url("/")), ..Description::plain(house) };
+    case.describe(&description);
+    let empty = Case { cache: case.at.join("cache"), ..house.case("offline") };
+    let refused = empty.prepare(&["--offline"]);
+    assert!(
+        refused.stderr.contains("InRelease: not in the cache") && refused.stderr.contains("--offline"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!((refused.code, listing(&case.at.join("out"))), (Some(3), vec![]), "{}", refused.stderr);
+    assert_eq!(server.seen().len(), 0, "no connection");
+    // What was read once, from this very server, is enough.
+    case.prepare(&[]).ends(0);
+    case.clear();
+    let before = server.seen().len();
+    case.prepare(&["--offline", "--fresh"]).ends(0);
+    assert_eq!(server.seen().len(), before, "no connection");
+    case.assert_clean("");
+}
+
+/// Root without the right to mount, as in a container, in a bare chroot: the same tree.
+#[test]
+fn real_root_without_namespaces_makes_the_same_tree() {
+    let test = "real_root_without_namespaces_makes_the_same_tree";
+    if !root() {
+        return inapplicable(test, "only root can be root");
+    }
+    let (Some(house), Some(setpriv)) = (house(test), oracle(test, "setpriv")) else { return };
+    let first = house.case("first");
+    let case = Case { cache: house.at.join("cache-of-root"), ..house.case("first") };
+    let mut command = Command::new(setpriv);
+    command.args(["--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"]);
+    command.arg(house.at.join("diskwright")).args(["prepare", "d", "--json", "--root", "out/chroot"]);
+    command.args(["--sandbox", "chroot"]);
+    let run = bounded(case.settle(command)).ends(0);
+    assert_eq!(reused(&run), Vec::<String>::new(), "from a cold cache");
+    let record = std::fs::read_to_string(first.at.join("out/chroot.tree")).unwrap();
+    assert_eq!(differences(&house.record, &record), Vec::<String>::new());
+}
+
+/// The lines that only one of two records has.
+fn differences(one: &str, other: &str) -> Vec<String> {
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+    let (one, other) = (lines(one), lines(other));
+    one.symmetric_difference(&other).cloned().collect()
+}
+
+#[test]
+fn four_builds_at_once_do_not_meet() {
+    let Some(house) = house("four builds at once") else { return };
+    let case = house.case("four");
+    case.describe(&Description::whole(house));
+    let build = |number: usize| {
+        let out = format!("out/{number}");
+        bounded(case.command(&["build", "d", "-o", &out])).ends(0);
+        let names = listing(&case.at.join(&out));
+        let read = |name: &String| std::fs::read(case.at.join(&out).join(name)).unwrap();
+        let images: Vec<_> =
+            names.iter().map(|name| (name.clone(), diskwright_digest(&read(name)))).collect();
+        std::fs::remove_dir_all(case.at.join(&out)).unwrap();
+        images
+    };
+    let images: Vec<_> = std::thread::scope(|scope| {
+        let builds: Vec<_> = (0..4).map(|number| scope.spawn(move || build(number))).collect();
+        builds.into_iter().map(|build| build.join().unwrap()).collect()
+    });
+    assert!(!images[0].is_empty());
+    assert!(images.iter().all(|one| *one == images[0]), "{images:?}");
+    case.assert_clean("");
+}
+
+fn diskwright_digest(bytes: &[u8]) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What is wrong, and how it ends.
+struct Row {
+    name: &'static str,
+    description: Description,
+    words: &'static [&'static str],
+    code: i32,
+    /// In the message.
+    said: &'static [&'static str],
+}
+
+#[test]
+fn each_fault_of_a_repository_is_named() {
+    let Some(house) = house("faults of repositories") else { return };
+    let plain = Description::plain(house);
+    let at = house.at.join("faulty");
+    let faulty = |name: &str, fault: Fault| {
+        let root = at.join(name);
+        let essential = [
+            Deb::new("apt", "1.0", "Essential: yes").architecture("amd64"),
+            Deb::new("dpkg", "1.0", "Essential: yes").architecture("amd64"),
+        ];
+        suite(&root, "bookworm", "main", &essential, &house.gnupg, fault);
+        Description { repository: house.repository(&root.display().to_string()), ..plain.clone() }
+    };
+    // A port that nobody listens at.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let down = Description { repository: house.repository(&format!("http://{closed}/")), ..plain.clone() };
+    let bootstrap = "<package name=\"no-such-package\"/>".to_owned();
+    let row = |name, description, code, said| Row { name, description, words: &[], code, said };
+    let rows = [
+        row("down", down, 3, &["InRelease", "refused"][..]),
+        row(
+            "signature",
+            faulty("signature", Fault::Signature),
+            1,
+            &["Release: a wrong signature", "the text was changed"],
+        ),
+        row("unsigned", faulty("unsigned", Fault::Unsigned), 1, &["Release", "sign"]),
+        row("index", faulty("index", Fault::Index), 1, &["Packages", "SHA-256"]),
+        row("package", faulty("package", Fault::Package), 1, &["apt_1.0_amd64.deb", "SHA-256"]),
+        row("expired", faulty("expired", Fault::Expired), 1, &["Release: expired", "it was valid until"]),
+        row("unknown-early", Description { bootstrap, ..plain.clone() }, 1, &["no-such-package"]),
+    ];
+    try_all(house, &rows);
+}
+
+#[test]
+fn each_fault_of_a_package_or_script_is_told_with_its_last_words() {
+    let Some(house) = house("faults of packages and scripts") else { return };
+    let plain = Description::plain(house);
+    let of = |packages: &str| Description { packages: packages.to_owned(), ..plain.clone() };
+    let row = |name, description, code, said| Row { name, description, words: &[], code, said };
+    let rows = [
+        row(
+            "unknown",
+            of("<package name=\"no-such-package\"/>"),
+            4,
+            &["no-such-package", "diskwright enter"][..],
+        ),
+        row("broken", of("<package name=\"broken\"/>"), 4, &["the last words", "diskwright enter", "log"]),
+        row(
+            "script",
+            plain.clone().config("echo one; echo two >&2; exit 7"),
+            4,
+            &["config.sh: exit status 7", "one\ntwo", "diskwright enter", "the whole log"],
+        ),
+        row("killed", plain.clone().config("kill -9 $$"), 4, &["config.sh: killed by signal 9"]),
+        row(
+            "daemons",
+            plain
+                .clone()
+                .config("(sleep 31000001 & setsid sleep 31000001 & nohup sleep 31000001 &) >/dev/null 2>&1"),
+            0,
+            &[],
+        ),
+        row(
+            "flood",
+            plain.clone().config("head -c 300000000 /dev/zero | tr '\\0' x; echo; exit 5"),
+            4,
+            &["exit status 5"],
+        ),
+    ];
+    try_all(house, &rows);
+}
+
+/// Each row ends as it says, leaves no output, no process, and nothing that its user cannot delete.
+fn try_all(house: &House, rows: &[Row]) {
+    let mut wrong = Vec::new();
+    for row in rows {
+        let case = house.case(row.name);
+        case.describe(&row.description);
+        let run = case.prepare(row.words);
+        let unsaid: Vec<_> = row.said.iter().filter(|word| !run.stderr.contains(**word)).collect();
+        if run.code != Some(row.code) || !unsaid.is_empty() {
+            let shown: String = run.stderr.chars().take(3000).collect();
+            wrong.push(format!("{}: {:?}, not said: {unsaid:?}\n{shown}", row.name, run.code));
+        }
+        if row.code == 0 {
+            case.clear();
+        }
+        assert_eq!(listing(&case.at.join("out")), Vec::<String>::new(), "{}", row.name);
+        case.assert_clean("31000001");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+/// A build whose `config.sh` runs forever and ignores signals, when it has come so far.
+fn running(case: &Case<'_>) -> Child {
+    let script = "trap '' INT TERM HUP\nsetsid sleep 31000002 &\nwhile :; do sleep 31000002; done";
+    case.describe(&Description::plain(case.house).config(script));
+    let mut command = case.command(&["prepare", "d", "--quiet", "--root", "out/tree"]);
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let started = || {
+        let pids = listing(Path::new("/proc")).into_iter();
+        let lines = pids.filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok());
+        lines.filter(|line| line.contains("31000002")).count() > 1
+    };
+    let until = Instant::now() + LONGEST;
+    while !started() {
+        assert!(child.try_wait().unwrap().is_none(), "{}: ended before the script ran", case.name);
+        assert!(Instant::now() < until, "{}: the script does not run", case.name);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child
+}
+
+#[test]
+fn who_is_interrupted_or_killed_leaves_nothing_running() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let Some(house) = house("Ctrl-C") else { return };
+    let case = house.case("interrupted");
+    for (signal, code) in [(Signal::INT, Some(130)), (Signal::TERM, Some(130)), (Signal::KILL, None)] {
+        let mut child = running(&case);
+        let asked = Instant::now();
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), code, "{signal:?}");
+        assert!(asked.elapsed() < Duration::from_secs(60), "{signal:?}: {:?}", asked.elapsed());
+        assert_eq!(case.strays("31000002"), Vec::<String>::new(), "{signal:?}: processes are left");
+        assert_eq!(listing(&case.at.join("out")), Vec::<String>::new(), "{signal:?}");
+        if code.is_some() {
+            case.assert_clean("31000002");
+        }
+    }
+    // What was killed left files of other owners: the next build takes them away.
+    case.describe(&Description::plain(house));
+    case.prepare(&[]).ends(0);
+    case.clear();
+    case.assert_clean("31000002");
+}
+
+#[test]
+fn scripts_do_not_get_out_of_the_tree() {
+    let Some(house) = house("scripts stay in the tree") else { return };
+    let case = house.case("escape");
+    let host = case.at.join("host");
+    open_to_all(&host);
+    write(host.join("victim"), "untouched\n");
+    std::fs::set_permissions(host.join("victim"), std::fs::Permissions::from_mode(0o666)).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let script = ESCAPES
+        .replace("@HOST@", host.to_str().unwrap())
+        .replace("@PORT@", &listener.local_addr().unwrap().port().to_string());
+    case.describe(&Description::plain(house).config(&script));
+    let before = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    case.prepare(&[]).ends(0);
+    assert_eq!(case.text("etc/tried"), "all\n", "the script came to its end");
+    assert_eq!(listing(&host), ["victim"]);
+    assert_eq!(std::fs::read_to_string(host.join("victim")).unwrap(), "untouched\n");
+    assert_eq!(std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap(), before);
+    case.clear();
+    case.assert_clean("");
+}
+
+/// Everything that would be out of the tree; what succeeds makes the script fail.
+const ESCAPES: &str = r#"
+out=
+host=@HOST@
+no() { what=$1; shift; if "$@" >/dev/null 2>&1; then out="$out $what"; fi; }
+write() { echo out >"$1"; }
+no "see the host's directory" ls "$host"
+no "write to the host" write "$host/escaped"
+no "write through /proc/1/root" write "/proc/1/root$host/escaped"
+no "write through /proc/1/cwd" write "/proc/1/cwd$host/escaped"
+for fd in /proc/[0-9]*/fd/*; do
+    no "write through $fd" write "$fd$host/escaped"
+    no "write through $fd/.." write "$fd/../../../../../../../..$host/escaped"
+done
+no "make a disk" mknod /tmp/disk b 8 0
+no "make a memory" mknod /tmp/memory c 1 1
+no "mount" mount -t tmpfs none /mnt
+no "mount again" mount -o remount,bind,rw /sys
+no "name the host" write /proc/sys/kernel/hostname
+no "press keys" write /proc/sysrq-trigger
+no "use the network" bash -c 'exec 3<>/dev/tcp/127.0.0.1/@PORT@'
+no "leave by chroot" perl -e '
+    mkdir "/tmp/jail"; opendir my $top, "/"; chroot "/tmp/jail"; chdir $top; chdir ".." for 1 .. 64; chroot ".";
+    open my $file, ">>", "@HOST@/victim" or exit 1; print $file "out" or exit 1;'
+[ -z "$out" ] || { echo "these went out:$out"; exit 6; }
+kill -9 -1
+echo all >/etc/tried
+"#;
+
+#[test]
+fn overlays_and_archives_do_not_lead_out_of_the_tree() {
+    let Some(house) = house("links that lead out") else { return };
+    let case = house.case("links");
+    let host = case.at.join("host");
+    open_to_all(&host);
+    let out = host.to_str().unwrap().to_owned();
+    let link = |name: &str| Member::new(name, What::Symlink(out.clone().into_bytes()));
+    let archives = |list: &[(&str, Vec<Member>)]| {
+        let elements: String = list.iter().map(|(name, _)| format!("<archive name=\"{name}\"/>")).collect();
+        let plain = Description::plain(house);
+        let description = Description { packages: format!("{}{elements}", plain.packages), ..plain };
+        let add =
+            |all: Description, (name, members): &(&str, Vec<Member>)| all.beside(name, tar(members), 0o644);
+        list.iter().fold(description, add)
+    };
+    let through = archives(&[
+        ("one.tar", vec![link("srv/out")]),
+        ("two.tar", vec![Member::file("srv/out/planted", "x")]),
+    ]);
+    let up = archives(&[("up.tar", vec![Member::file(format!("../../../../../..{out}/planted"), "x")])]);
+    let absolute = archives(&[("absolute.tar", vec![Member::file(format!("{out}/planted"), "x")])]);
+    let overlay = archives(&[("one.tar", vec![link("srv/out")])]).beside("root/srv/out/planted", "x", 0o644);
+    for (name, description) in
+        [("through", through), ("up", up), ("absolute", absolute), ("overlay", overlay)]
+    {
+        case.describe(&description);
+        let run = case.prepare(&[]);
+        println!("{name}: {:?} {}", run.code, run.stderr);
+        assert_eq!(listing(&host), Vec::<String>::new(), "{name}: {}", run.stderr);
+        case.clear();
+        case.assert_clean("");
+    }
+}
