@@ -215,12 +215,14 @@ fn move_to(from: &Path, to: &Path) -> io::Result<()> {
 /// Something cannot be read or written.
 pub fn copy_tree(from: &Place, to: &Place) -> io::Result<()> {
     fs_err::create_dir_all(&to.parent)?;
-    for old in [&to.directory, &to.parent.join("partial")] {
+    // Its own name: others may work beside it.
+    let name = to.directory.file_name().unwrap_or_default().to_string_lossy();
+    let partial = to.parent.join(format!("{name}.partial"));
+    for old in [&to.directory, &partial] {
         if old.exists() {
             fs_err::remove_dir_all(old)?;
         }
     }
-    let partial = to.parent.join("partial");
     copy_directory(&from.directory, &partial)?;
     move_to(&partial, &to.directory)?;
     let record = to.parent.join(format!("{}.partial", to.record));
