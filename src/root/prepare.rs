@@ -167,7 +167,7 @@ impl Preparation<'_> {
         let setup = setup.map_err(|problems| PrepareError::Description(Diagnostics::new(problems)))?;
         let wishes = self.wishes();
         let chosen = self.chosen(&repositories, &wishes)?;
-        let keys = self.keys(&repositories, &chosen, &wishes, epoch)?;
+        let keys = self.keys(&repositories, &chosen, &wishes, &setup, epoch)?;
         let ready = |place, reused| Ready { place, epoch, reused };
         if let Some(place) = self.store.find(&keys.tree).filter(|_| self.reuse) {
             return match into {
@@ -266,6 +266,7 @@ impl Preparation<'_> {
         repositories: &[Repository],
         chosen: &[Chosen],
         wishes: &Wishes,
+        setup: &Setup,
         epoch: i64,
     ) -> Result<Keys, PrepareError> {
         let text = |lines: &[String]| lines.join("\n").into_bytes();
@@ -280,7 +281,7 @@ impl Preparation<'_> {
             .and("offered", &text(&offered))
             .and("image", &text(&wishes.image))
             .and("recommends", &[u8::from(wishes.recommends)])
-            .and("early", &settle::early_inputs(self.description)?);
+            .and("early", &settle::early_inputs(self.description, self.selection, setup)?);
         let tree = installed
             .clone()
             .and(
@@ -461,6 +462,7 @@ impl Job<'_> {
     fn settle(&self) -> Result<(), PrepareError> {
         let settings = self.settings();
         let mut operations = vec![settings.release_services()];
+        operations.extend(self.setup.refresh(FUNCTIONS));
         operations.extend(self.setup.configure());
         operations.extend(setup::repositories(&self.kept_repositories()));
         operations.extend(self.setup.config());

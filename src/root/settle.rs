@@ -1,6 +1,7 @@
 //! What of a description is asked of package managers beside names, and what its trees depend on.
 
 use super::deb::Filter;
+use super::setup::Setup;
 use crate::describe::kiwi::Description;
 use crate::model::elements::value;
 use crate::resolve::Selection;
@@ -42,10 +43,16 @@ pub(super) fn filters(selection: &Selection<'_>) -> Vec<Filter> {
     filters
 }
 
-/// A digest of what is done before packages are installed depends on, beside the description.
-pub(super) fn early_inputs(description: &Description) -> io::Result<Vec<u8>> {
-    let script = description.directory.join("post_bootstrap.sh");
-    if script.exists() { inputs(description) } else { Ok(Vec::new()) }
+/// A digest of what is done before packages are installed depends on, beside the packages.
+pub(super) fn early_inputs(
+    description: &Description,
+    selection: &Selection<'_>,
+    setup: &Setup,
+) -> io::Result<Vec<u8>> {
+    if !setup.is_early() {
+        return Ok(Vec::new());
+    }
+    Ok([inputs(description)?, selection.profiles.join(" ").into_bytes()].concat())
 }
 
 /// A digest of every byte beside the description: names, types, modes, contents.

@@ -126,6 +126,23 @@ impl Setup {
         list
     }
 
+    /// Whether more than the description itself comes into the tree in front of the packages of the image.
+    pub fn is_early(&self) -> bool {
+        let Beside { bootstrap_archives, certificates, scripts, .. } = &self.beside;
+        let is_early = |script: &Script| script.name == "post_bootstrap.sh";
+        !bootstrap_archives.is_empty() || !certificates.is_empty() || scripts.iter().any(is_early)
+    }
+
+    /// In a tree whose packages may have been installed for another description: this one and its scripts in the place
+    /// of that. Nothing where the packages can only have been installed for this one, because something came before them.
+    pub fn refresh(&self, functions: &str) -> Vec<Operation> {
+        if self.is_early() {
+            return Vec::new();
+        }
+        let paths = vec!["/image".to_owned(), "/.kconfig".to_owned()];
+        [Operation::Setup(Step::Remove { paths })].into_iter().chain(self.import(functions)).collect()
+    }
+
     /// The description and its scripts in the tree, where KIWI has them.
     fn import(&self, functions: &str) -> Vec<Operation> {
         let copy = |from: &Outside, name: &str, mode: u32| {
