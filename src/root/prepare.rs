@@ -192,14 +192,10 @@ impl Preparation<'_> {
         };
         match job.make(&chosen, &keys) {
             Ok(reused) => {
-                let place = match into {
-                    None => self.store.keep(&keys.tree, &work.tree())?,
-                    Some(into) => {
-                        copy_tree(&work.tree(), into)?;
-                        into.clone()
-                    }
-                };
+                into.map_or(Ok(()), |into| copy_tree(&work.tree(), into))?;
+                let kept = self.store.keep(&keys.tree, &work.tree())?;
                 work.clear()?;
+                let place = into.cloned().unwrap_or(kept);
                 Ok(ready(place, reused))
             }
             Err(error) => Err(job.left(error)),
