@@ -81,6 +81,10 @@ fn try_enter(peer: &OwnedFd) -> io::Result<i32> {
     let mut line = String::new();
     lines.read_line(&mut line)?;
     let request: Request = serde_json::from_str(&line)?;
+    if request.mode == Mode::Chroot {
+        // The steward ends what it has started, and then this.
+        set_parent_process_death_signal(None)?;
+    }
     // From another user namespace it could not be opened.
     let terminal =
         request.terminal.map(|parent| fs_err::File::open(format!("/proc/{parent}/fd/0"))).transpose()?;

@@ -59,8 +59,8 @@ pub(super) fn arrange(request: &Request) -> io::Result<(OwnedFd, Vec<String>)> {
 }
 
 /// Takes away what [`arrange`] made in the tree itself.
-pub(super) fn clear(made: &[String], tree: &OwnedFd) {
-    if made.is_empty() {
+pub(super) fn clear(request: &Request, made: &[String], tree: &OwnedFd) {
+    if request.mode != Mode::Chroot || request.bare {
         return;
     }
     if let Ok(dev) = beneath(tree, "dev") {
@@ -245,6 +245,11 @@ fn make_devices(tree: &OwnedFd) -> io::Result<Vec<String>> {
 /// In a bare chroot inputs are copied, as links where the host can.
 fn copy_binds(request: &Request, tree: &OwnedFd) -> io::Result<()> {
     let run = beneath(tree, "run")?;
+    // Of a session that was killed: links to files that must not be written.
+    match fs_err::remove_dir_all(format!("{}/diskwright", path_of(&run))) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     for bind in &request.binds {
         let to = format!("{}/diskwright/{}", path_of(&run), bind.name);
         fs_err::create_dir_all(&to)?;

@@ -168,8 +168,11 @@ impl Sandbox {
         let mut child = self.entrance(session, theirs)?;
         let reader = child.stdout.take().map(|output| follow(output, log.clone()));
         let heard = self.hear(session, ours, &mut child, log, begun);
-        // Whatever is still there: the steward dies with the entrance, and all with the steward.
-        let _ = child.kill();
+        // Whatever is still there: the steward dies with the entrance, and all with the steward. In a bare chroot it ends
+        // by itself: its peer is gone.
+        if self.mode != Mode::Chroot {
+            let _ = child.kill();
+        }
         let _ = child.wait();
         if let Some(reader) = reader {
             let _ = reader.join();

@@ -8,7 +8,7 @@ use super::{BINDS, Inputs, Operation, OperationError, Run, mounts};
 use crate::root::setup;
 use crate::sys;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::fs::{MemfdFlags, Mode as FileMode, OFlags, memfd_create, open};
 use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open,
@@ -41,7 +41,9 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
 
 /// Does all operations of a request; what fails ends it. Everything it has to say goes to `peer`.
 pub(super) fn serve(request: &Request, peer: OwnedFd, terminal: Option<OwnedFd>) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // In a bare chroot programs would outlive this process: there it ends when its peer goes away, and they before it.
+    let signal = (request.mode != Mode::Chroot).then_some(Signal::KILL);
+    set_parent_process_death_signal(signal)?;
     umask(FileMode::from_bits_truncate(0o022));
     // Packages are open all at once.
     let files = rustix::process::getrlimit(Resource::Nofile);
@@ -52,9 +54,10 @@ pub(super) fn serve(request: &Request, peer: OwnedFd, terminal: Option<OwnedFd>)
     }
     let (tree, made) = mounts::arrange(request)?;
     let steward = Steward { request, inputs, tree, peer, terminal };
-    let done = steward.work();
-    mounts::clear(&made, &steward.tree);
-    done
+    let last = steward.work();
+    // Before the last word: who hears it ends this process.
+    mounts::clear(request, &made, &steward.tree);
+    tell(&steward.peer, &last?)
 }
 
 fn inputs(request: &Request) -> io::Result<Inputs> {
@@ -78,7 +81,8 @@ struct Steward<'a> {
 }
 
 impl Steward<'_> {
-    fn work(&self) -> io::Result<()> {
+    /// Does all operations; the message with which it ends is not yet told.
+    fn work(&self) -> io::Result<Message> {
         for (index, operation) in self.request.operations.iter().enumerate() {
             tell(&self.peer, &Message::Begin(index))?;
             let done = match operation {
@@ -88,10 +92,10 @@ impl Steward<'_> {
             self.end_others();
             match done {
                 Ok(result) => tell(&self.peer, &Message::End(index, result))?,
-                Err(error) => return tell(&self.peer, &Message::Failed(index, error)),
+                Err(error) => return Ok(Message::Failed(index, error)),
             }
         }
-        tell(&self.peer, &Message::Finished)
+        Ok(Message::Finished)
     }
 
     /// Kills what an operation has left running, and reaps it.
@@ -120,7 +124,7 @@ impl Steward<'_> {
                 sys::exit_now(i32::from(written.is_err()));
             }
         };
-        let status = waited(child, 0)?;
+        let status = waited(child, 0, &self.peer)?;
         if status.exit_status() != Some(0) {
             return Err(OperationError::Program(words(status)));
         }
@@ -158,7 +162,7 @@ impl Steward<'_> {
                 sys::exit_now(127);
             }
         };
-        let status = waited(child, run.limit)?;
+        let status = waited(child, run.limit, &self.peer)?;
         if status.exit_status() != Some(0) {
             return Err(OperationError::Program(words(status)));
         }
@@ -254,21 +258,21 @@ fn contents(file: OwnedFd) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Waits for a child, at most `limit` seconds (0: as long as it takes); reaps what dies meanwhile.
-fn waited(child: Pid, limit: u32) -> Result<WaitStatus, OperationError> {
+/// Waits for a child, at most `limit` seconds (0: as long as it takes); it is killed then, or when the peer goes away.
+fn waited(child: Pid, limit: u32, peer: &OwnedFd) -> Result<WaitStatus, OperationError> {
     let watched = pidfd_open(child, PidfdFlags::empty())?;
     let time = Timespec { tv_sec: limit.into(), tv_nsec: 0 };
     let time = Some(&time).filter(|_| limit > 0);
     let ready = loop {
-        let fd = watched.as_fd();
-        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], time) {
+        // A closed peer is told unasked.
+        let mut fds = [PollFd::new(&watched, PollFlags::IN), PollFd::new(peer, PollFlags::empty())];
+        match poll(&mut fds, time) {
             Err(rustix::io::Errno::INTR) => {}
             ready => break ready?,
         }
     };
-    if ready == 0 {
-        let _ = kill_process(child, Signal::KILL);
-    }
+    // One that has ended already is not there to be killed, but to be reaped.
+    let _ = kill_process(child, Signal::KILL);
     let (_, status) = waitpid(Some(child), WaitOptions::empty())?.ok_or(io::ErrorKind::NotFound)?;
     if ready == 0 { Err(OperationError::Limit(limit)) } else { Ok(status) }
 }
