@@ -5,13 +5,14 @@ use super::mode::Mode;
 use super::steward::bind_path;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode as FileMode, OFlags, ResolveFlags, chmodat, makedev, mkdirat, mknodat,
-    openat, openat2, symlinkat, unlinkat,
+    AtFlags, CWD, FileType, Mode as FileMode, OFlags, ResolveFlags, Timespec, Timestamps, chmodat, makedev,
+    mkdirat, mknodat, openat, openat2, symlinkat, utimensat,
 };
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, mount_change,
     mount_remount, unmount,
 };
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
@@ -37,9 +38,9 @@ const LINKS: [(&str, &str); 4] = [
     ("stderr", "/proc/self/fd/2"),
 ];
 
-/// Mounts what the mode mounts; returns the tree, which is the root already where the mode changes it, and what was made in
-/// the tree itself.
-pub(super) fn arrange(request: &Request) -> io::Result<(OwnedFd, Vec<String>)> {
+/// Mounts what the mode mounts; returns the tree, which is the root already where the mode changes it, and what [`clear`] needs
+/// to know of the tree itself.
+pub(super) fn arrange(request: &Request) -> io::Result<(OwnedFd, Vec<Before>)> {
     match request.mode {
         Mode::Namespaces | Mode::Root => Ok((change_root(request)?, Vec::new())),
         Mode::Bubblewrap => {
@@ -51,25 +52,46 @@ pub(super) fn arrange(request: &Request) -> io::Result<(OwnedFd, Vec<String>)> {
             if request.bare {
                 return Ok((tree, Vec::new()));
             }
-            let made = make_devices(&tree)?;
+            let before = ["dev", "run", "tmp"].map(|name| before(&tree, name));
+            let before = before.into_iter().collect::<io::Result<Vec<Before>>>()?;
+            make_devices(&tree)?;
             copy_binds(request, &tree)?;
-            Ok((tree, made))
+            Ok((tree, before))
         }
     }
 }
 
-/// Takes away what [`arrange`] made in the tree itself.
-pub(super) fn clear(request: &Request, made: &[String], tree: &OwnedFd) {
-    if request.mode != Mode::Chroot || request.bare {
-        return;
-    }
-    if let Ok(dev) = beneath(tree, "dev") {
-        for name in made {
-            let _ = unlinkat(&dev, name, AtFlags::empty());
+/// A directory of the tree that a bare chroot writes to, where other modes mount a file system that goes away: what was in it.
+pub(super) struct Before {
+    name: &'static str,
+    names: BTreeSet<OsString>,
+    times: Timestamps,
+}
+
+#[allow(clippy::disallowed_methods)] // a set has no order
+fn names_in(directory: &OwnedFd) -> io::Result<BTreeSet<OsString>> {
+    fs_err::read_dir(path_of(directory))?.map(|entry| Ok(entry?.file_name())).collect()
+}
+
+fn before(tree: &OwnedFd, name: &'static str) -> io::Result<Before> {
+    let directory = beneath(tree, name)?;
+    let stat = rustix::fs::fstat(&directory)?;
+    let time = Timespec { tv_sec: stat.st_mtime as _, tv_nsec: stat.st_mtime_nsec as _ };
+    let times = Timestamps { last_access: time, last_modification: time };
+    Ok(Before { name, names: names_in(&directory)?, times })
+}
+
+/// Takes away what came into these directories since. What cannot be taken away stays, and is seen in the record.
+pub(super) fn clear(made: &[Before], tree: &OwnedFd) {
+    for Before { name, names, times } in made {
+        let Ok(directory) = beneath(tree, name) else { continue };
+        let path = path_of(&directory);
+        for new in names_in(&directory).unwrap_or_default().difference(names) {
+            let new = Path::new(&path).join(new);
+            let is_directory = fs_err::symlink_metadata(&new).is_ok_and(|found| found.is_dir());
+            let _ = if is_directory { fs_err::remove_dir_all(new) } else { fs_err::remove_file(new) };
         }
-    }
-    if let Ok(run) = beneath(tree, "run") {
-        let _ = fs_err::remove_dir_all(format!("{}/diskwright", path_of(&run)));
+        let _ = utimensat(CWD, path, times, AtFlags::empty());
     }
 }
 
@@ -219,27 +241,21 @@ fn bind_inputs(request: &Request, run: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// In a bare chroot the tree itself gets the nodes, until the end. Returns the names that were not there.
-fn make_devices(tree: &OwnedFd) -> io::Result<Vec<String>> {
+/// In a bare chroot the tree itself gets the nodes, until the end.
+fn make_devices(tree: &OwnedFd) -> io::Result<()> {
     let dev = beneath(tree, "dev")?;
-    let mut made = Vec::new();
     for (name, major, minor, mode) in DEVICES.into_iter().filter(|one| SHOWN.contains(&one.0)) {
         let mode = FileMode::from_bits_truncate(mode);
         match mknodat(&dev, name, FileType::CharacterDevice, mode, makedev(major, minor)) {
-            Ok(()) => {
-                chmodat(&dev, name, mode, AtFlags::empty())?;
-                made.push(name.to_owned());
-            }
+            Ok(()) => chmodat(&dev, name, mode, AtFlags::empty())?,
             Err(rustix::io::Errno::EXIST) => {}
             Err(error) => return Err(named(&format!("dev/{name}"), error)),
         }
     }
     for (name, target) in LINKS {
-        if symlinkat(target, &dev, name).is_ok() {
-            made.push(name.to_owned());
-        }
+        let _ = symlinkat(target, &dev, name);
     }
-    Ok(made)
+    Ok(())
 }
 
 /// In a bare chroot inputs are copied, as links where the host can.

@@ -56,7 +56,7 @@ pub(super) fn serve(request: &Request, peer: OwnedFd, terminal: Option<OwnedFd>)
     let steward = Steward { request, inputs, tree, peer, terminal };
     let last = steward.work();
     // Before the last word: who hears it ends this process.
-    mounts::clear(request, &made, &steward.tree);
+    mounts::clear(&made, &steward.tree);
     tell(&steward.peer, &last?)
 }
 
