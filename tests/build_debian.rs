@@ -184,6 +184,8 @@ if [ -e /proc/net/route ]; then
 fi
 echo \"made by config of $kiwi_iname, $(cat /etc/motd)\" >/etc/made-by-config
 echo 0123456789abcdef0123456789abcdef >/etc/machine-id
+touch /tmp/left
+mkdir -p /run/left /dev/left
 echo nobody >/var/lib/greeting/state
 chown nobody /var/lib/greeting/state
 ";
@@ -394,8 +396,15 @@ fn the_tree_is_what_packages_overlay_users_and_scripts_say() {
 fn nothing_of_the_build_is_left_in_the_tree() {
     let Some(house) = house("nothing of the build in the tree") else { return };
     let case = house.case("first");
-    let gone =
-        ["/usr/sbin/policy-rc.d", "/run/diskwright", "/etc/apt/sources.list.d/d.sources", "/etc/hostname"];
+    let gone = [
+        "/usr/sbin/policy-rc.d",
+        "/run/diskwright",
+        "/run/left",
+        "/tmp/left",
+        "/dev/left",
+        "/etc/apt/sources.list.d/d.sources",
+        "/etc/hostname",
+    ];
     let there = gone.iter().filter(|path| house.record.contains(&format!("\n{path} ")));
     assert_eq!(there.collect::<Vec<_>>(), Vec::<&&str>::new());
     let lists = house.record.lines().filter(|line| line.starts_with("/var/lib/apt/lists/"));
@@ -421,10 +430,20 @@ fn nothing_of_the_build_is_left_in_the_tree() {
 fn what_did_not_change_is_not_made_again() {
     let Some(house) = house("what did not change") else { return };
     let case = house.case("first");
-    let unchanged = case.prepare_to("unchanged", &[]).ends(0);
-    assert_eq!(reused(&unchanged), ["tree"]);
-    let record = std::fs::read_to_string(case.at.join("out/unchanged.tree")).unwrap();
-    assert!(record == house.record, "the same record");
+    let partial = case.at.join("out/partial");
+    open_to_all(&partial);
+    std::thread::scope(|scope| {
+        for name in ["unchanged", "beside"] {
+            let case = &case;
+            scope.spawn(move || {
+                let unchanged = case.prepare_to(name, &[]).ends(0);
+                assert_eq!(reused(&unchanged), ["tree"]);
+                let record = std::fs::read_to_string(case.at.join(format!("out/{name}.tree"))).unwrap();
+                assert!(record == house.record, "the same record");
+            });
+        }
+    });
+    assert!(partial.is_dir(), "what somebody else has there stays");
 
     // Another name, another overlay, another script: the packages are the same.
     let case = house.case("changed");
@@ -486,6 +505,7 @@ fn real_root_without_namespaces_makes_the_same_tree() {
     assert_eq!(reused(&run), Vec::<String>::new(), "from a cold cache");
     let record = std::fs::read_to_string(first.at.join("out/chroot.tree")).unwrap();
     assert_eq!(differences(&house.record, &record), Vec::<String>::new());
+    who_is_interrupted_or_killed_in_a_bare_chroot(house, &case.cache);
 }
 
 /// The lines that only one of two records has.
@@ -507,7 +527,9 @@ fn four_builds_at_once_do_not_meet() {
         let read = |name: &String| std::fs::read(case.at.join(&out).join(name)).unwrap();
         let images: Vec<_> =
             names.iter().map(|name| (name.clone(), diskwright_digest(&read(name)))).collect();
-        std::fs::remove_dir_all(case.at.join(&out)).unwrap();
+        if number > 0 {
+            std::fs::remove_dir_all(case.at.join(&out)).unwrap();
+        }
         images
     };
     let images: Vec<_> = std::thread::scope(|scope| {
@@ -516,6 +538,16 @@ fn four_builds_at_once_do_not_meet() {
     });
     assert!(!images[0].is_empty());
     assert!(images.iter().all(|one| *one == images[0]), "{images:?}");
+    // The image is the tree, and what images.sh made in it.
+    let image = images[0].iter().find(|(name, _)| name.ends_with(".ext4")).expect("an ext4 image");
+    let record =
+        diskwright(["tree".as_ref(), case.at.join("out/0").join(&image.0).as_os_str()]).ends(0).stdout;
+    assert_eq!(owned(&record, "/etc/made-by-images"), "file 0644 0 0");
+    for path in ["/usr/bin/passwd", "/usr/bin/greet", "/srv/data/archived", "/var/lib/greeting", "/dev/null"]
+    {
+        assert_eq!(owned(&record, path), owned(&house.record, path), "{path}");
+    }
+    assert!(line(&record, "/usr/bin/greet").contains("security.capability"));
     case.assert_clean("");
 }
 
@@ -590,7 +622,7 @@ fn each_fault_of_a_package_or_script_is_told_with_its_last_words() {
             "script",
             plain.clone().config("echo one; echo two >&2; exit 7"),
             4,
-            &["config.sh: exit status 7", "one\ntwo", "diskwright enter", "the whole log"],
+            &["config.sh: exit status 7", "one\\ntwo", "diskwright enter", "the whole log"],
         ),
         row("killed", plain.clone().config("kill -9 $$"), 4, &["config.sh: killed by signal 9"]),
         row(
@@ -633,15 +665,15 @@ fn try_all(house: &House, rows: &[Row]) {
 }
 
 /// A build whose `config.sh` runs forever and ignores signals, when it has come so far.
-fn running(case: &Case<'_>) -> Child {
-    let script = "trap '' INT TERM HUP\nsetsid sleep 31000002 &\nwhile :; do sleep 31000002; done";
-    case.describe(&Description::plain(case.house).config(script));
-    let mut command = case.command(&["prepare", "d", "--quiet", "--root", "out/tree"]);
+fn running(case: &Case<'_>, mut command: Command, words: &[&str], seconds: &str) -> Child {
+    let script = format!("trap '' INT TERM HUP\nsetsid sleep {seconds} &\nwhile :; do sleep {seconds}; done");
+    case.describe(&Description::plain(case.house).config(&script));
+    command.args(["prepare", "d", "--quiet", "--root", "out/tree"]).args(words);
     let mut child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let started = || {
         let pids = listing(Path::new("/proc")).into_iter();
         let lines = pids.filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok());
-        lines.filter(|line| line.contains("31000002")).count() > 1
+        lines.filter(|line| line.contains(seconds)).count() > 1
     };
     let until = Instant::now() + LONGEST;
     while !started() {
@@ -657,8 +689,9 @@ fn who_is_interrupted_or_killed_leaves_nothing_running() {
     use rustix::process::{Pid, Signal, kill_process};
     let Some(house) = house("Ctrl-C") else { return };
     let case = house.case("interrupted");
-    for (signal, code) in [(Signal::INT, Some(130)), (Signal::TERM, Some(130)), (Signal::KILL, None)] {
-        let mut child = running(&case);
+    let signals = [(Signal::INT, Some(130)), (Signal::TERM, Some(130)), (Signal::KILL, None)];
+    for (signal, code) in signals {
+        let mut child = running(&case, case.command(&[]), &[], "31000002");
         let asked = Instant::now();
         kill_process(Pid::from_child(&child), signal).unwrap();
         let status = child.wait().unwrap();
@@ -675,6 +708,27 @@ fn who_is_interrupted_or_killed_leaves_nothing_running() {
     case.prepare(&[]).ends(0);
     case.clear();
     case.assert_clean("31000002");
+}
+
+/// Without a process namespace nothing dies by itself.
+fn who_is_interrupted_or_killed_in_a_bare_chroot(house: &House, cache: &Path) {
+    use rustix::process::{Pid, Signal, kill_process};
+    for (name, signal, code) in
+        [("chroot-interrupted", Signal::INT, Some(130)), ("chroot-killed", Signal::KILL, None)]
+    {
+        let case = Case { cache: cache.to_owned(), ..house.case(name) };
+        let command = case.settle(Command::new(house.at.join("diskwright")));
+        let mut child = running(&case, command, &["--sandbox", "chroot"], "31000003");
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let asked = Instant::now();
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), code, "{signal:?}");
+        assert!(asked.elapsed() < Duration::from_secs(60), "{signal:?}: {:?}", asked.elapsed());
+        assert_eq!(case.strays("31000003"), Vec::<String>::new(), "{signal:?}: processes are left");
+        assert_eq!(listing(&case.at.join("out")), Vec::<String>::new(), "{signal:?}");
+        let left = cache.join("work").join(name).join("root/run/diskwright");
+        assert!(!left.exists(), "{signal:?}: links to the cache are left");
+    }
 }
 
 #[test]
@@ -716,6 +770,7 @@ for fd in /proc/[0-9]*/fd/*; do
 done
 no "make a disk" mknod /tmp/disk b 8 0
 no "make a memory" mknod /tmp/memory c 1 1
+no "read the host's environment" grep -q . /proc/1/environ
 no "mount" mount -t tmpfs none /mnt
 no "mount again" mount -o remount,bind,rw /sys
 no "name the host" write /proc/sys/kernel/hostname
@@ -725,7 +780,6 @@ no "leave by chroot" perl -e '
     mkdir "/tmp/jail"; opendir my $top, "/"; chroot "/tmp/jail"; chdir $top; chdir ".." for 1 .. 64; chroot ".";
     open my $file, ">>", "@HOST@/victim" or exit 1; print $file "out" or exit 1;'
 [ -z "$out" ] || { echo "these went out:$out"; exit 6; }
-kill -9 -1
 echo all >/etc/tried
 "#;
 
@@ -752,12 +806,16 @@ fn overlays_and_archives_do_not_lead_out_of_the_tree() {
     let up = archives(&[("up.tar", vec![Member::file(format!("../../../../../..{out}/planted"), "x")])]);
     let absolute = archives(&[("absolute.tar", vec![Member::file(format!("{out}/planted"), "x")])]);
     let overlay = archives(&[("one.tar", vec![link("srv/out")])]).beside("root/srv/out/planted", "x", 0o644);
-    for (name, description) in
-        [("through", through), ("up", up), ("absolute", absolute), ("overlay", overlay)]
-    {
+    let rows = [
+        ("through", through, "a symlink that leads to no directory"),
+        ("up", up, "a name with `..` in it"),
+        ("absolute", absolute, "an absolute name"),
+        ("overlay", overlay, "would take the place of a symlink"),
+    ];
+    for (name, description, said) in rows {
         case.describe(&description);
         let run = case.prepare(&[]);
-        println!("{name}: {:?} {}", run.code, run.stderr);
+        assert!(run.code == Some(1) && run.stderr.contains(said), "{name}: {:?} {}", run.code, run.stderr);
         assert_eq!(listing(&host), Vec::<String>::new(), "{name}: {}", run.stderr);
         case.clear();
         case.assert_clean("");
