@@ -1,5 +1,9 @@
 //! The whole way from an image and a tree to files.
 
+mod raw_first;
+
+pub use raw_first::{RawFirst, finish_raw, write_raw};
+
 use crate::compose::{Composed, compose, unwritten};
 use crate::emit::{self, Calls, EmitError, Progress, Written};
 use crate::model::Image;
@@ -195,11 +199,7 @@ pub fn run(
     let Survey { tree, mut contents, .. } = survey;
     let images = images(request.image, &mut contents)?;
     let (fit, composed) = lay(request.image, request.identity, tree, &contents, &images, stage)?;
-    if let Some(largest) = request.largest.filter(|&largest| fit.len > largest) {
-        let reason = format!("{} bytes, and no image may be larger than {largest}", fit.len);
-        let spot = Spot::new("image", fit.plan.name.clone());
-        return Err(Refusal::new(RefusalKind::Limit, spot, reason).into());
-    }
+    too_large(request, &fit)?;
     stage(Stage::Emit);
     let formats: Vec<Option<String>> = composed.iter().map(|one| one.format.clone()).collect();
     let outputs = outputs(request, composed);
@@ -210,6 +210,12 @@ pub fn run(
         OutputReport { path, format, len, allocated }
     });
     Ok(Report { fit, outputs: outputs.collect(), calls })
+}
+
+fn too_large(request: &Request<'_>, fit: &Fit) -> Result<(), Refusal> {
+    let Some(largest) = request.largest.filter(|&largest| fit.len > largest) else { return Ok(()) };
+    let reason = format!("{} bytes, and no image may be larger than {largest}", fit.len);
+    Err(Refusal::new(RefusalKind::Limit, Spot::new("image", fit.plan.name.clone()), reason))
 }
 
 fn outputs(request: &Request<'_>, composed: Vec<Composed>) -> Vec<emit::Output> {

@@ -3,9 +3,10 @@
 use super::args::{Build, Changes, Create, Selection, Shape, Writing};
 use super::fail::{Code, Failure};
 use super::plan::{layout_text, warn};
-use super::prepare::{self, Way, finished};
+use super::prepare::{self, Edit, Way, finished};
 use super::sandbox::failure;
 use super::say::{Voice, size};
+use super::scripts::{RAW_FIRST, Scripts};
 use super::setting::Setting;
 use super::timing::Clock;
 use super::tree::{origin, read, surveying, system_of};
@@ -17,7 +18,8 @@ use crate::model::{Arch, Image, ImageSource, System, Target};
 use crate::plan::plan as plan_of;
 use crate::report::LayoutReport;
 use crate::resolve::{Choice, Resolved, from_tree, resolve, select};
-use crate::root::{self, Task, finishing, hooks, tree};
+use crate::root::store::Work;
+use crate::root::{self, tree};
 use crate::survey::{self, Origin, Survey, image_source, images};
 use diskwright_formats::fault::Refusal;
 use diskwright_formats::identity::Identity;
@@ -48,24 +50,35 @@ pub(super) fn create(
     let Create { description, root, record, output, selection, changes, shape, writing, fetching, sandboxed } =
         args;
     let mut copy = None;
+    let mut edit = None;
     let mut origin = origin(&root, record.as_deref());
     let mut bundle_format = None;
     let (wanted, survey, place) = match description {
         Some(path) => {
-            let (description, resolved) =
-                described(&path, &selection, &changes, &shape, Task::Create, voice)?;
+            let (description, resolved) = described(&path, &selection, &changes, &shape, voice)?;
             refuse_lacks(&resolved, voice)?;
             bundle_format = self::bundle_format(&description, &selecting(&selection, &shape)?);
             clock.stage("describe");
-            let is_disk = matches!(resolved.image.target, Target::Disk(_));
-            if !finishing(&description.directory, is_disk).is_empty() {
-                let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: Some(is_disk) };
+            let choice = selecting(&selection, &shape)?;
+            let scripts = Scripts::of(&description, &resolved, &choice, voice)?;
+            if scripts.any() {
+                let way =
+                    Way { fetching: &fetching, sandboxed: &sandboxed, finish: Some(scripts.finishing()) };
                 let place = prepared_at(&origin)?;
-                let choice = selecting(&selection, &shape)?;
+                if scripts.edits_disk() {
+                    // Said before anything is done.
+                    prepare::showing(&way, setting)?;
+                }
                 let work = finished(&description, &choice, &way, &place, setting, voice)?;
                 let tree = work.tree();
                 origin = Origin::Directory { path: tree.directory.clone(), record: Some(tree.record_path()) };
-                copy = Some(work);
+                if scripts.edits_disk() {
+                    voice.note(RAW_FIRST);
+                    let number = scripts.boot_number;
+                    edit = Some(Edit::new(&description, &choice, &way, work, number, setting, voice)?);
+                } else {
+                    copy = Some(work);
+                }
             }
             let survey = read(&origin, shape.owner, setting, Some(existing(&output)))?;
             (Wanted::described(resolved), survey, Place { directory: output, file: None, largest })
@@ -81,10 +94,9 @@ pub(super) fn create(
     };
     let wanted = wanted.used_by(system_of(&survey, shape.target.as_deref())?);
     clock.stage("survey");
-    let made = make(wanted, survey, Place { largest, ..place }, writing, setting, voice, clock);
-    if let Some(work) = copy {
-        work.clear().map_err(|error| failure(error, None))?;
-    }
+    let place = Place { largest, ..place };
+    let made = make(wanted, survey, place, writing, edit.as_ref(), setting, voice, clock);
+    clear_after(&made, copy.as_ref().or(edit.as_ref().map(Edit::work)))?;
     Ok(made?.map(|made| Outcome { bundle_format, ..made }))
 }
 
@@ -97,21 +109,34 @@ pub(super) fn build(
 ) -> Result<Option<Outcome>, Failure> {
     let mut clock = Clock::start(setting.timings);
     let Build { description, output, selection, changes, shape, writing, fetching, sandboxed } = args;
-    let (description, resolved) = described(&description, &selection, &changes, &shape, Task::Build, voice)?;
+    let (description, resolved) = described(&description, &selection, &changes, &shape, voice)?;
     refuse_lacks(&resolved, voice)?;
     let chosen = selecting(&selection, &shape)?;
     let options = surveying(shape.owner, setting, Some(existing(&output)));
     let mut epoch = None;
+    let scripts = Scripts::of(&description, &resolved, &chosen, voice)?;
+    let mut edit = None;
     let survey = if select(&description.model, &chosen).is_ok_and(|it| it.is_installed_by_apt()) {
-        let is_disk = matches!(resolved.image.target, Target::Disk(_));
-        let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: Some(is_disk) };
+        let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: Some(scripts.finishing()) };
+        if scripts.edits_disk() {
+            voice.note(RAW_FIRST);
+            prepare::showing(&way, setting)?;
+        }
         let ready = prepare::tree(&description, &chosen, &way, None, setting, voice)?;
         clock.stage("prepare");
         epoch = Some(ready.epoch);
         let (path, record) = (ready.place.directory.clone(), Some(ready.place.record_path()));
         let options = survey::Options { epoch: ready.epoch, ..options };
+        if scripts.edits_disk() {
+            let setting = &setting.of_epoch(epoch);
+            let sandbox = prepare::showing(&way, setting)?;
+            let work = prepare::copied(&description.model.name, &ready.place, &sandbox, setting)?;
+            let number = scripts.boot_number;
+            edit = Some(Edit::new(&description, &chosen, &way, work, number, setting, voice)?);
+        }
         survey::survey(&Origin::Directory { path, record }, &options)?
     } else {
+        scripts.refuse_without_programs()?;
         let prepared = root::prepare(&description, &resolved).map_err(|error| voice.unprepared(error))?;
         clock.stage("describe");
         root::survey(&prepared, &options)?
@@ -120,13 +145,21 @@ pub(super) fn build(
     let wanted = Wanted::described(resolved).used_by(system_of(&survey, shape.target.as_deref())?);
     clock.stage("survey");
     let place = Place { directory: output, file: None, largest };
-    let made = make(wanted, survey, place, writing, setting, voice, clock)?;
+    let made = make(wanted, survey, place, writing, edit.as_ref(), setting, voice, clock);
+    clear_after(&made, edit.as_ref().map(Edit::work))?;
+    let made = made?;
     let bundle_format = bundle_format(&description, &selecting(&selection, &shape)?);
     Ok(made.map(|made| Outcome { bundle_format, ..made }))
 }
 
+/// Takes the copy of a tree away; after a script that failed its user may look into it.
+fn clear_after<T>(made: &Result<T, Failure>, work: Option<&Work>) -> Result<(), Failure> {
+    let kept = made.as_ref().is_err_and(|failure| failure.code == Code::Program);
+    work.filter(|_| !kept).map_or(Ok(()), Work::clear).map_err(|error| failure(error, None))
+}
+
 /// What selects a type: no image is looked at.
-fn selecting(selection: &Selection, shape: &Shape) -> Result<Choice, Failure> {
+pub(super) fn selecting(selection: &Selection, shape: &Shape) -> Result<Choice, Failure> {
     choice(selection, &Shape { partition: Vec::new(), ..shape.clone() }, OsStr::new(""))
 }
 
@@ -215,7 +248,6 @@ pub(super) fn described(
     selection: &Selection,
     changes: &Changes,
     shape: &Shape,
-    task: Task,
     voice: Voice,
 ) -> Result<(Description, Resolved), Failure> {
     let choice = choice(selection, shape, OsStr::new(""))?;
@@ -223,10 +255,7 @@ pub(super) fn described(
     let description = loaded.map_err(|error| voice.load_error(error))?;
     let resolved = resolve(&description.model, &choice).map_err(|error| voice.resolve_error(error))?;
     voice.warnings(&resolved.warnings);
-    match hooks(&description, &resolved, Task::Create) {
-        scripts if scripts.is_empty() || task == Task::Build => Ok((description, resolved)),
-        scripts => Err(refusals(scripts)),
-    }
+    Ok((description, resolved))
 }
 
 /// A tree in which scripts can run: a directory with its record.
@@ -338,6 +367,7 @@ fn make(
     survey: Survey,
     place: Place,
     writing: Writing,
+    edit: Option<&Edit>,
     setting: &Setting,
     voice: Voice,
     mut clock: Clock,
@@ -359,22 +389,24 @@ fn make(
     let new = !directory.exists();
     fs_err::create_dir_all(&directory)?;
     let request = Request { image, identity: &identity, directory: directory.clone(), file, largest, emit };
-    let bar = voice.bar("writing")?;
     let mut last: Option<Stage> = None;
-    let result = build::run(&request, survey, &bar, &mut |stage| {
+    let mut stage = |stage| {
         if let Some(last) = last.replace(stage) {
             clock.stage(name(last));
         }
-    });
-    drop(bar);
-    let report = result.map_err(|error| {
+    };
+    let failed = |error| match error {
+        BuildError::Refused(refusal) => wanted.refused(refusal, &identity, voice),
+        error => error.into(),
+    };
+    let result = match edit {
+        None => written(voice, |bar| build::run(&request, survey, bar, &mut stage))?.map_err(failed),
+        Some(edit) => edited(&request, survey, edit, voice, &mut stage, &failed),
+    };
+    let report = result.inspect_err(|_| {
         if new {
             // Only an empty directory goes: a file that somebody else put there meanwhile keeps it.
             let _ = fs_err::remove_dir(&directory);
-        }
-        match error {
-            BuildError::Refused(refusal) => wanted.refused(refusal, &identity, voice),
-            error => error.into(),
         }
     })?;
     warn(&report.fit, voice);
@@ -383,6 +415,29 @@ fn make(
     voice.result(&Made { schema: 1, report: &report, notes: &notes }, &text(&report))?;
     let profiles = wanted.resolved.map(|resolved| resolved.profiles).unwrap_or_default();
     Ok(Some(Outcome { report, image: wanted.image, profiles, bundle_format: None }))
+}
+
+/// With a bar.
+fn written<T>(
+    voice: Voice,
+    write: impl FnOnce(&dyn emit::Progress) -> Result<T, BuildError>,
+) -> Result<Result<T, BuildError>, Failure> {
+    let bar = voice.bar("writing")?;
+    Ok(write(&bar))
+}
+
+/// The raw disk, a script's changes, the outputs.
+fn edited(
+    request: &Request<'_>,
+    survey: Survey,
+    edit: &Edit,
+    voice: Voice,
+    stage: &mut dyn FnMut(Stage),
+    failed: &dyn Fn(BuildError) -> Failure,
+) -> Result<Report, Failure> {
+    let raw = written(voice, |bar| build::write_raw(request, survey, bar, stage))?.map_err(failed)?;
+    edit.run(&raw, voice)?;
+    written(voice, |bar| build::finish_raw(request, &raw, bar, stage))?.map_err(failed)
 }
 
 fn name(stage: Stage) -> &'static str {

@@ -17,6 +17,7 @@ mod reid;
 mod run;
 mod sandbox;
 mod say;
+mod scripts;
 mod setting;
 mod timing;
 mod tree;

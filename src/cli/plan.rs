@@ -1,16 +1,16 @@
 //! `diskwright plan`: what would be made, and why.
 
 use super::args;
-use super::create::{Wanted, described, undescribed};
+use super::create::{Wanted, described, selecting, undescribed};
 use super::fail::Failure;
 use super::say::{Voice, size, table};
+use super::scripts::Scripts;
 use super::setting::Setting;
 use super::tree::{origin, read, system_of};
 use crate::build::{self, identity};
 use crate::model::{Loader, System, Table};
 use crate::plan::{DiskPlan, Fit, Part, Place, Plan, Slot, plan as plan_of};
 use crate::report::{Ink, LayoutReport, Stretch, picture};
-use crate::root::Task;
 use crate::survey::{Survey, images};
 use diskwright_formats::identity::Identity;
 use diskwright_formats::table::gpt;
@@ -29,9 +29,14 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
     };
     survey.iter().flat_map(|survey| &survey.notes).for_each(|note| voice.note(note));
     let wanted = match (&args.description, &survey) {
-        (Some(path), _) => Wanted::described(
-            described(path, &args.selection, &args.changes, &args.shape, Task::Create, voice)?.1,
-        ),
+        (Some(path), _) => {
+            let (description, resolved) =
+                described(path, &args.selection, &args.changes, &args.shape, voice)?;
+            let choice = selecting(&args.selection, &args.shape)?;
+            let scripts = Scripts::of(&description, &resolved, &choice, voice)?;
+            scripts.told().iter().for_each(|line| voice.note(&format!("note: {line}")));
+            Wanted::described(resolved)
+        }
         (None, Some(survey)) => {
             let image = undescribed(survey, Path::new("disk.raw"), &args.shape)?;
             Wanted { image, resolved: None }

@@ -6,19 +6,26 @@ use super::fail::{Code, Failure};
 use super::sandbox::{Sandboxed, found};
 use super::say::{FetchBar, Voice};
 use super::setting::Setting;
+use crate::build::RawFirst;
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::{Description, load_with};
 use crate::resolve::{Choice, select};
+use crate::root::EDIT_BOOT_INSTALL;
 use crate::root::fetch::{Cache, FetchError, FetchErrorKind, Fetcher, Options};
-use crate::root::prepare::{Finish, Preparation, PrepareError, Ready, finish as finish_tree, is_empty};
+use crate::root::prepare::{
+    EditDisk, Finish, Finishing, Preparation, PrepareError, Ready, boot_device, edit_disk,
+    finish as finish_tree, is_empty,
+};
+use crate::root::sandbox::{Mode, Sandbox};
 use crate::root::setup::Setup;
-use crate::root::store::{Store, Work};
+use crate::root::store::{Store, Work, copy_tree};
 use crate::root::tree::Place;
 use clap::Args;
 use diskwright_formats::identity::Identity;
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How packages come, and what is kept of earlier builds.
 #[derive(Args, Clone, Debug)]
@@ -106,8 +113,8 @@ pub(super) fn prepare(args: Prepare, setting: &Setting, voice: Voice) -> Result<
 pub(super) struct Way<'a> {
     pub(super) fetching: &'a Fetching,
     pub(super) sandboxed: &'a Sandboxed,
-    /// Whether scripts that KIWI runs when it makes the image run, too; if so, whether it is a disk.
-    pub(super) finish: Option<bool>,
+    /// Whether scripts that KIWI runs when it makes the image run, too; if so, for what image.
+    pub(super) finish: Option<Finishing>,
 }
 
 /// The tree of a description, in `into` or in the cache.
@@ -138,7 +145,7 @@ pub(super) fn tree(
         network: way.fetching.script_network,
         limit: way.fetching.step_limit,
         reuse: !way.fetching.fresh,
-        finish: way.finish,
+        finish: way.finish.clone(),
         progress: &bar,
         begun: &|what| bar.begin(what),
     };
@@ -158,14 +165,11 @@ pub(super) fn finished(
 ) -> Result<Work, Failure> {
     let bar = FetchBar::new(voice)?;
     let sandbox = found(way.sandboxed, setting, bar.cancelled.clone())?;
-    let selection = select(&description.model, choice).map_err(|error| voice.resolve_error(error))?;
     let epoch = setting.epoch_or_default();
-    let identity = Identity::new(setting.seed.as_deref().unwrap_or_default().as_bytes(), epoch);
-    let setup = Setup::of(description, &selection, &identity);
-    let setup = setup.map_err(|problems| voice.refused(&Diagnostics::new(problems)))?;
+    let setup = setup(description, choice, setting, voice)?;
     let finish = Finish {
         name: &description.model.name,
-        is_disk: way.finish.unwrap_or_default(),
+        finishing: &way.finish.clone().unwrap_or_default(),
         epoch,
         network: way.fetching.script_network,
         limit: way.fetching.step_limit,
@@ -175,6 +179,98 @@ pub(super) fn finished(
     let done = finish_tree(place, &setup, &finish, &|what| bar.begin(what));
     drop(bar);
     done.map_err(|error| failure(error, voice))
+}
+
+fn setup(
+    description: &Description,
+    choice: &Choice,
+    setting: &Setting,
+    voice: Voice,
+) -> Result<Setup, Failure> {
+    let selection = select(&description.model, choice).map_err(|error| voice.resolve_error(error))?;
+    let seed = setting.seed.as_deref().unwrap_or_default().as_bytes();
+    let setup = Setup::of(description, &selection, &Identity::new(seed, setting.epoch_or_default()));
+    setup.map_err(|problems| voice.refused(&Diagnostics::new(problems)))
+}
+
+/// The script that changes a finished disk, and the tree that it runs in.
+pub(super) struct Edit {
+    setup: Setup,
+    sandbox: Sandbox,
+    work: Work,
+    epoch: i64,
+    network: bool,
+    /// The second argument.
+    boot_device: String,
+}
+
+impl Edit {
+    /// Of a tree that is the caller's to change. `number` is that of the partition that `/boot` is in.
+    pub(super) fn new(
+        description: &Description,
+        choice: &Choice,
+        way: &Way<'_>,
+        work: Work,
+        number: u32,
+        setting: &Setting,
+        voice: Voice,
+    ) -> Result<Edit, Failure> {
+        Ok(Edit {
+            setup: setup(description, choice, setting, voice)?,
+            sandbox: showing(way, setting)?,
+            work,
+            epoch: setting.epoch_or_default(),
+            network: way.fetching.script_network,
+            boot_device: boot_device(number),
+        })
+    }
+
+    /// The tree that it runs in.
+    pub(super) fn work(&self) -> &Work {
+        &self.work
+    }
+
+    /// Lets it change the disk.
+    pub(super) fn run(&self, raw: &RawFirst, voice: Voice) -> Result<(), Failure> {
+        let bar = FetchBar::new(voice)?;
+        let sandbox = Sandbox { cancel: bar.cancelled.clone(), ..self.sandbox.clone() };
+        let edit = EditDisk {
+            directory: raw.directory(),
+            file: raw.file(),
+            boot_device: &self.boot_device,
+            epoch: self.epoch,
+            network: self.network,
+            sandbox: &sandbox,
+        };
+        let done = edit_disk(&self.work, &self.setup, &edit, &|what| bar.begin(what));
+        drop(bar);
+        done.map_err(|error| failure(error, voice))
+    }
+}
+
+/// A sandbox that can show a file so that it can be changed.
+pub(super) fn showing(way: &Way<'_>, setting: &Setting) -> Result<Sandbox, Failure> {
+    let sandbox = found(way.sandboxed, setting, Arc::default())?;
+    if sandbox.mode != Mode::Chroot {
+        return Ok(sandbox);
+    }
+    let message = format!(
+        "{EDIT_BOOT_INSTALL}: runs in the tree and changes the disk's file, which a bare chroot cannot show it"
+    );
+    Err(Failure::new(Code::Environment, message).hint("`diskwright doctor` says what other sandboxes need"))
+}
+
+/// A copy of a prepared tree, to be changed.
+pub(super) fn copied(
+    name: &str,
+    place: &Place,
+    sandbox: &Sandbox,
+    setting: &Setting,
+) -> Result<Work, Failure> {
+    let work = Store::new(&setting.cache_dir).work(name, sandbox);
+    let work = work.map_err(|error| super::sandbox::failure(error, None))?;
+    copy_tree(place, &work.tree())?;
+    Ok(work)
 }
 
 fn fetcher(fetching: &Fetching, setting: &Setting) -> Result<Fetcher, Failure> {

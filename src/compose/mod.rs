@@ -36,6 +36,12 @@ pub struct Composed {
 /// share one disk. Fills in how full each file system is, and where clones differ.
 /// `identity` is the one that the plan was made with.
 pub fn compose(fit: &mut Fit, identity: &Identity) -> Result<Vec<Composed>, Refusal> {
+    let disk = compose_disk(fit, identity)?;
+    contain(fit, &disk, identity)
+}
+
+/// The disk, or the bare file system, without containers. Fills in what [`compose`] does.
+pub fn compose_disk(fit: &mut Fit, identity: &Identity) -> Result<Layout, Refusal> {
     if let Some(refusal) = unwritten(&fit.plan).or_else(|| fit.obstacles.first().cloned()) {
         return Err(refusal);
     }
@@ -50,11 +56,15 @@ pub fn compose(fit: &mut Fit, identity: &Identity) -> Result<Vec<Composed>, Refu
     for at in 0..fit.clones.len() {
         fit.clones[at].differs = Some(differs(fit, at, &layouts));
     }
+    match &disk {
+        Some(disk) => boot_code(fit, sector, lay_disk(fit, disk, layouts, identity)?),
+        None => Ok(layouts.pop().unwrap_or_default()),
+    }
+}
+
+/// What [`compose_disk`] made in all containers that are asked for, and what lies beside them.
+pub fn contain(fit: &Fit, layout: &Layout, identity: &Identity) -> Result<Vec<Composed>, Refusal> {
     let beside = clones_file(fit);
-    let layout = match &disk {
-        Some(disk) => boot_code(fit, sector, lay_disk(fit, disk, layouts, identity)?)?,
-        None => layouts.pop().unwrap_or_default(),
-    };
     let outputs = fit.plan.outputs.iter().map(|output| {
         let layout = match &output.format {
             None => layout.clone(),
@@ -64,7 +74,7 @@ pub fn compose(fit: &mut Fit, identity: &Identity) -> Result<Vec<Composed>, Refu
                     Refusal::new(RefusalKind::Unsupported, Spot::new("disk", ""), reason)
                 };
                 let row = find_disk(name).ok_or_else(missing)?;
-                (row.lay)(&layout, &identity.role("container").role(name), &output.options)?
+                (row.lay)(layout, &identity.role("container").role(name), &output.options)?
             }
         };
         Ok(Composed { file: output.file.clone(), format: output.format.clone(), layout })

@@ -78,6 +78,21 @@ pub struct Calls {
     pub bytes_cloned: u64,
 }
 
+impl std::ops::Add for Calls {
+    type Output = Calls;
+
+    fn add(self, other: Calls) -> Calls {
+        Calls {
+            opens: self.opens + other.opens,
+            reads: self.reads + other.reads,
+            writes: self.writes + other.writes,
+            bytes_written: self.bytes_written + other.bytes_written,
+            bytes_copied: self.bytes_copied + other.bytes_copied,
+            bytes_cloned: self.bytes_cloned + other.bytes_cloned,
+        }
+    }
+}
+
 /// A written file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {

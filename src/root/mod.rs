@@ -18,8 +18,9 @@ pub mod tree;
 
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::Description;
-use crate::model::Target;
-use crate::resolve::Resolved;
+use crate::model::words::ImageType;
+use crate::model::{Target, elements};
+use crate::resolve::{Resolved, Selection};
 use crate::survey::{self, Origin, Survey, SurveyError, overlay};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use std::fmt;
@@ -31,8 +32,10 @@ const PREPARE_HOOKS: [&str; 2] = ["post_bootstrap.sh", "config.sh"];
 const CREATE_HOOKS: [&str; 1] = ["images.sh"];
 /// Scripts that run in the tree when the image is a disk.
 const DISK_HOOKS: [&str; 2] = ["pre_disk_sync.sh", "disk.sh"];
-/// Scripts that KIWI runs on the host when the image is a disk; they cannot be run yet.
-const HOST_HOOKS: [&str; 2] = ["edit_boot_config.sh", "edit_boot_install.sh"];
+/// The script of `editbootconfig`, under KIWI's name: runs in the tree before a disk is made of it.
+pub const EDIT_BOOT_CONFIG: &str = "edit_boot_config.sh";
+/// The script of `editbootinstall`, under KIWI's name: runs in the tree, and changes the finished disk.
+pub const EDIT_BOOT_INSTALL: &str = "edit_boot_install.sh";
 
 /// What a tree is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +83,7 @@ impl std::error::Error for Unprepared {}
 /// The tree of a description that needs no packages: its overlay. In directories without a record all belongs to 0:0; a
 /// tar keeps its owners.
 pub fn prepare(description: &Description, resolved: &Resolved) -> Result<Prepared, Unprepared> {
-    let mut directory = hooks(description, resolved, Task::Build);
+    let mut directory = hooks(description, resolved);
     let layers = layers(description, resolved);
     // Who needs packages has more to do than to add an overlay.
     if layers.is_empty() && resolved.needs.is_empty() {
@@ -128,9 +131,9 @@ pub fn survey(prepared: &Prepared, options: &survey::Options) -> Result<Survey, 
     layers.try_fold(one(first)?, |base, layer| Ok(overlay(base, one(layer)?)?))
 }
 
-/// A refusal for each script beside the description that KIWI would run for `task` and that cannot run: for a tree that is
-/// made of overlays alone, those that would run in it, too.
-pub fn hooks(description: &Description, resolved: &Resolved, task: Task) -> Vec<Refusal> {
+/// A refusal for each script beside the description that KIWI would run and that cannot run in a tree that is made of
+/// overlays alone.
+fn hooks(description: &Description, resolved: &Resolved) -> Vec<Refusal> {
     let is_disk = matches!(resolved.image.target, Target::Disk(_));
     let refusal = |path: PathBuf| {
         let spot = Spot::new("description", path.display().to_string());
@@ -138,7 +141,7 @@ pub fn hooks(description: &Description, resolved: &Resolved, task: Task) -> Vec<
         let hint = "do what it does in the tree by other means, and take the script away";
         Refusal::new(RefusalKind::Unsupported, spot, reason).hint(hint)
     };
-    scripts(&description.directory, is_disk, task).into_iter().map(refusal).collect()
+    scripts(&description.directory, is_disk, Task::Build).into_iter().map(refusal).collect()
 }
 
 fn disk_hooks(is_disk: bool) -> impl Iterator<Item = &'static str> {
@@ -151,10 +154,22 @@ pub fn finishing(directory: &Path, is_disk: bool) -> Vec<&'static str> {
     names.filter(|name| directory.join(name).exists()).collect()
 }
 
-/// The scripts in a description's directory that KIWI would run for `task` and that cannot run, in its order.
+/// The scripts that a type names for its disk (`editbootconfig`, `editbootinstall`), in the order in which they run. A file of
+/// such a name that no attribute names counts for nothing, as in KIWI (NG 11.1.6, `system/setup.py:
+/// _import_custom_scripts`).
+pub fn boot_hooks(selection: &Selection) -> Vec<&'static str> {
+    let is_disk = selection.image() == Some(ImageType::Oem);
+    let Some(said) = selection.said().filter(|_| is_disk) else { return Vec::new() };
+    let hooks = [(EDIT_BOOT_CONFIG, &said.editbootconfig), (EDIT_BOOT_INSTALL, &said.editbootinstall)];
+    let named =
+        |said: &&Option<elements::Said<String>>| said.as_ref().is_some_and(|said| !said.value.is_empty());
+    hooks.into_iter().filter(|(_, said)| named(said)).map(|(name, _)| name).collect()
+}
+
+/// The scripts in a description's directory that KIWI would run for `task` and that cannot run, in its order: in a tree that is
+/// made of overlays alone none can.
 pub fn scripts(directory: &Path, is_disk: bool, task: Task) -> Vec<PathBuf> {
-    let tree = PREPARE_HOOKS.iter().chain(&CREATE_HOOKS).copied().chain(disk_hooks(is_disk));
-    let host = HOST_HOOKS.iter().copied().filter(|_| is_disk);
-    let names = tree.filter(|_| task == Task::Build).chain(host);
+    let names = PREPARE_HOOKS.iter().chain(&CREATE_HOOKS).copied().chain(disk_hooks(is_disk));
+    let names = names.filter(|_| task == Task::Build);
     names.map(|name| directory.join(name)).filter(|path| path.exists()).collect()
 }

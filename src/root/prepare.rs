@@ -13,13 +13,14 @@ use super::apt::{self, AptError, Mirror, Repository, Surroundings, steps};
 use super::deb::{self, Left};
 use super::fetch::{FetchError, Fetcher, Progress};
 use super::repository::{self, Base, Chosen, Runtime, Source, closure, debian_architecture, sources};
-use super::sandbox::{Log, Operation, Run, Sandbox, SandboxError, Session};
+use super::sandbox::{BINDS, Bind, Log, Operation, Run, Sandbox, SandboxError, Session};
 use super::settle;
 use super::setup::functions::FUNCTIONS;
 use super::setup::scrub::Scrub;
 use super::setup::{self, Setup, Step, initrd};
 use super::store::{Key, Store, Work, copy_tree};
 use super::tree::Place;
+use super::{EDIT_BOOT_CONFIG, EDIT_BOOT_INSTALL};
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::Description;
 use crate::model::words::{PackageManager, PatternType};
@@ -59,8 +60,8 @@ pub struct Preparation<'a> {
     pub limit: u32,
     /// Whether finished phases of earlier builds count.
     pub reuse: bool,
-    /// Whether scripts that KIWI runs when it makes the image of a tree run, too; if so, whether it is a disk.
-    pub finish: Option<bool>,
+    /// Whether scripts that KIWI runs when it makes the image of a tree run, too; if so, of what image.
+    pub finish: Option<Finishing>,
     /// Hears what is fetched.
     pub progress: &'a dyn Progress,
     /// Hears what begins.
@@ -474,8 +475,8 @@ impl Job<'_> {
             let mirror = self.mirror()?;
             self.sandbox(&Session { binds: vec![mirror.bind()], ..self.session(removal) })?;
         }
-        if let Some(is_disk) = self.preparation.finish {
-            self.sandbox(&self.scripted(finishing(self.setup, is_disk)))?;
+        if let Some(finish) = &self.preparation.finish {
+            self.sandbox(&self.scripted(finishing(self.setup, finish)))?;
         }
         self.initrds()?;
         let scrub = Scrub { epoch: self.epoch, ..Scrub::default() };
@@ -530,9 +531,13 @@ fn limited(operations: &[Operation], limit: u32) -> Vec<Operation> {
 }
 
 /// What KIWI runs in a tree before it makes an image of it.
-fn finishing(setup: &Setup, is_disk: bool) -> Vec<Operation> {
-    let disk = ["pre_disk_sync.sh", "disk.sh"].into_iter().filter(|_| is_disk);
-    setup.images().into_iter().chain(disk.filter_map(|name| setup.script(name))).collect()
+fn finishing(setup: &Setup, Finishing { is_disk, boot_config }: &Finishing) -> Vec<Operation> {
+    let mut list = setup.images();
+    if *is_disk {
+        list.extend(setup.boot_script(EDIT_BOOT_CONFIG, boot_config));
+        list.extend(["pre_disk_sync.sh", "disk.sh"].into_iter().filter_map(|name| setup.script(name)));
+    }
+    list
 }
 
 /// Runs what KIWI runs in a tree before it makes an image of it, on a copy.
@@ -542,7 +547,7 @@ pub fn finish(
     session: &Finish<'_>,
     begun: &dyn Fn(&str),
 ) -> Result<Work, PrepareError> {
-    let Finish { name, is_disk, epoch, network, limit, store, sandbox } = *session;
+    let Finish { name, finishing, epoch, network, limit, store, sandbox } = *session;
     let work = store.work(name, sandbox)?;
     copy_tree(place, &work.tree())?;
     let log = Log::create(work.beside("log"))?;
@@ -550,7 +555,7 @@ pub fn finish(
         tree: work.tree().directory,
         inputs: setup.inputs(),
         network,
-        operations: limited(&finishing(setup, is_disk), limit),
+        operations: limited(&self::finishing(setup, finishing), limit),
         ..Session::default()
     };
     for session in [work.tree().take(), scripts, work.tree().give(epoch)] {
@@ -569,13 +574,103 @@ pub fn finish(
     Ok(work)
 }
 
+/// Changes the raw file of a disk by `edit_boot_install.sh`, which runs in the tree that the disk was made of. What it
+/// changes in the tree comes too late to count.
+///
+/// # Errors
+/// The sandbox cannot show the file, or the script failed: the tree is left for its user to look into.
+pub fn edit_disk(
+    work: &Work,
+    setup: &Setup,
+    session: &EditDisk<'_>,
+    begun: &dyn Fn(&str),
+) -> Result<(), PrepareError> {
+    let EditDisk { directory, file, boot_device, epoch, network, sandbox } = *session;
+    let disk = format!("{BINDS}/{DISK}/{file}");
+    let mut operations = setup.boot_script(EDIT_BOOT_INSTALL, &[disk.clone(), boot_device.to_owned()]);
+    for operation in &mut operations {
+        if let Operation::Run(run) = operation {
+            run.command = with_device(&disk, boot_device, std::mem::take(&mut run.command));
+        }
+    }
+    let bind = Bind { from: directory.to_owned(), name: DISK.to_owned(), writable: true };
+    let tree = work.tree();
+    let script = Session {
+        tree: tree.directory.clone(),
+        binds: vec![bind],
+        inputs: setup.inputs(),
+        network,
+        operations,
+        ..Session::default()
+    };
+    let log = Log::create(work.beside("log"))?;
+    for session in [tree.take(), script, tree.give(epoch)] {
+        let done = sandbox.run(&session, &log, &mut |operation| {
+            if let Operation::Run(run) = operation {
+                begun(&run.what);
+            }
+        });
+        if let Err(error) = done {
+            let tree = work.leave(epoch).ok().map(|place| place.directory);
+            return Err(PrepareError::Sandbox(error, tree));
+        }
+    }
+    Ok(())
+}
+
+/// A name that KIWI's loop device could have; what scripts derive from it is the disk's file.
+const LOOP: &str = "loop0";
+
+/// The name under which KIWI would have given the partition of this number: there is no such device here.
+pub fn boot_device(number: u32) -> String {
+    format!("/dev/mapper/{LOOP}p{number}")
+}
+
+/// Scripts take the disk's device from the partition's name. It is the file, so that what they write to it is not lost in a
+/// new file of this name; a device of the partition itself there is not.
+fn with_device(disk: &str, boot_device: &str, command: Vec<String>) -> Vec<String> {
+    let Some((loop_device, _)) = boot_device.rsplit_once('p') else { return command };
+    let device = loop_device.replace("/dev/mapper/", "/dev/");
+    let link = format!("ln -s {disk} {device} && exec \"$@\"");
+    ["bash", "--norc", "-c", &link, "bash"].map(str::to_owned).into_iter().chain(command).collect()
+}
+
+/// Name of the [`Bind`] with the disk.
+const DISK: &str = "disk";
+
+/// Which disk is changed, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct EditDisk<'a> {
+    /// The directory of the host that holds the disk, and nothing else.
+    pub directory: &'a Path,
+    /// Its name there.
+    pub file: &'a str,
+    /// The second argument: [`boot_device`].
+    pub boot_device: &'a str,
+    /// The latest time in the tree, in seconds since 1970.
+    pub epoch: i64,
+    /// Whether the script reaches the network.
+    pub network: bool,
+    /// Where it runs.
+    pub sandbox: &'a Sandbox,
+}
+
+/// What image KIWI's scripts are run for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finishing {
+    /// Whether it is a disk.
+    pub is_disk: bool,
+    /// Arguments of `edit_boot_config.sh`: the root's file system, the number of the partition that `/boot` is in.
+    pub boot_config: Vec<String>,
+}
+
 /// How a tree is finished.
 #[derive(Clone, Copy, Debug)]
 pub struct Finish<'a> {
     /// Of the copy.
     pub name: &'a str,
-    /// Whether the image is a disk.
-    pub is_disk: bool,
+    /// Of what image.
+    pub finishing: &'a Finishing,
     /// The latest time in the tree, in seconds since 1970.
     pub epoch: i64,
     /// Whether scripts reach the network.

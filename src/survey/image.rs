@@ -62,6 +62,33 @@ pub fn images(image: &Image, contents: &mut Surveyed) -> Result<Images, SurveyEr
     Ok(images)
 }
 
+/// The bytes of a raw disk, whatever they begin with, and what they are read from.
+pub fn raw_disk(path: &Path) -> Result<(Layout, Surveyed), SurveyError> {
+    // Who made the file must not lead us elsewhere.
+    let metadata = fs_err::symlink_metadata(path)?;
+    if !metadata.is_file() {
+        return Err(refusal(path, "it is no file any more".to_owned()).into());
+    }
+    let file = fs_err::File::open(path)?;
+    let stamp = Stamp::of(&fstat(file.file()).map_err(|error| named(path.display(), error))?);
+    let layout =
+        of_data(file.file(), stamp.size, ContentId(0)).map_err(|error| named(path.display(), error))?;
+    Ok((layout, Surveyed::of(ImagePart { path: path.to_owned(), stamp })))
+}
+
+/// A whole file without its holes.
+fn of_data(file: &File, len: u64, id: ContentId) -> io::Result<Layout> {
+    let found = data(file, len)?;
+    let extent = |run: std::ops::Range<u64>| Extent {
+        start: run.start,
+        len: run.end - run.start,
+        source: Source::Content(id, run.start),
+        what: What::new(&"image"),
+    };
+    let extents = found.into_iter().filter(|run| !run.is_empty()).map(extent).collect();
+    Ok(Layout::new(len, extents, vec![]).expect("runs of one file"))
+}
+
 fn add(source: &ImageSource, contents: &mut Surveyed) -> Result<Layout, SurveyError> {
     let file = fs_err::File::open(&source.path)?;
     let stamp = Stamp::of(&fstat(file.file()).map_err(|error| named(source.path.display(), error))?);
@@ -73,31 +100,21 @@ fn add(source: &ImageSource, contents: &mut Surveyed) -> Result<Layout, SurveyEr
         return Err(refusal(&source.path, reason).into());
     }
     let raw = layout.extents().count() == 1 && layout == Layout::of_content(ContentId(0), stamp.size);
-    let extents = match raw {
-        true => {
-            let found = data(file.file(), stamp.size).map_err(|error| named(source.path.display(), error))?;
-            let extent = |run: std::ops::Range<u64>| Extent {
-                start: run.start,
-                len: run.end - run.start,
-                source: Source::Content(id, run.start),
-                what: What::new(&"image"),
-            };
-            found.into_iter().filter(|run| !run.is_empty()).map(extent).collect()
-        }
-        false => {
-            let extent = |one: diskwright_formats::layout::Placed<'_>| Extent {
-                start: one.start,
-                len: one.len,
-                source: match one.source {
-                    Source::Content(_, at) => Source::Content(id, at),
-                    other => other,
-                },
-                what: What::new(&"image"),
-            };
-            layout.extents().map(extent).collect()
-        }
+    if raw {
+        let layout = of_data(file.file(), stamp.size, id);
+        return layout.map_err(|error| named(source.path.display(), error).into());
+    }
+    let extent = |one: diskwright_formats::layout::Placed<'_>| Extent {
+        start: one.start,
+        len: one.len,
+        source: match one.source {
+            Source::Content(_, at) => Source::Content(id, at),
+            other => other,
+        },
+        what: What::new(&"image"),
     };
-    Ok(Layout::new(layout.len(), extents, vec![]).expect("runs of one file, or extents of a layout"))
+    let extents = layout.extents().map(extent).collect();
+    Ok(Layout::new(layout.len(), extents, vec![]).expect("extents of a layout"))
 }
 
 /// What its container holds.

@@ -22,7 +22,7 @@ pub(crate) mod tar;
 
 pub use contents::Surveyed;
 pub use directory::List;
-pub use image::{Images, image_source, images};
+pub use image::{Images, image_source, images, raw_disk};
 pub use overlay::overlay;
 pub use system::system;
 

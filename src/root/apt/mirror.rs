@@ -56,7 +56,7 @@ impl Mirror {
 
     /// How it is shown to the tree.
     pub fn bind(&self) -> Bind {
-        Bind { from: self.directory.clone(), name: MIRROR.to_owned() }
+        Bind { from: self.directory.clone(), name: MIRROR.to_owned(), writable: false }
     }
 
     /// Fetches the files that apt named (`apt-get --print-uris`) and puts them where it looks for them. Returns how many.

@@ -74,13 +74,15 @@ pub struct Ids {
     pub groups: (u32, u32),
 }
 
-/// A directory of the host that is seen in the sandbox, read-only, below `/run/diskwright`.
+/// A directory of the host that is seen in the sandbox, below `/run/diskwright`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Bind {
     /// The directory.
     pub from: PathBuf,
     /// Its name below `/run/diskwright`.
     pub name: String,
+    /// Whether programs may change what is in it. A bare chroot, which gets copies, cannot show such a directory.
+    pub writable: bool,
 }
 
 /// Where [`Bind`]s are, in the tree.

@@ -236,7 +236,11 @@ fn bind_inputs(request: &Request, run: &OwnedFd) -> io::Result<()> {
             .iter()
             .filter(|one| locked.contains(one.0))
             .fold(MountFlags::empty(), |sum, one| sum | one.1);
-        mount_remount(path_of(&place), kept | MountFlags::BIND | MountFlags::RDONLY, c"").map_err(named)?;
+        let own = match bind.writable {
+            true => MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
+            false => MountFlags::RDONLY,
+        };
+        mount_remount(path_of(&place), kept | MountFlags::BIND | own, c"").map_err(named)?;
     }
     Ok(())
 }
@@ -261,6 +265,10 @@ fn make_devices(tree: &OwnedFd) -> io::Result<()> {
 /// In a bare chroot inputs are copied, as links where the host can.
 fn copy_binds(request: &Request, tree: &OwnedFd) -> io::Result<()> {
     let run = beneath(tree, "run")?;
+    if let Some(bind) = request.binds.iter().find(|bind| bind.writable) {
+        let message = format!("a bare chroot cannot show {} so that it can be changed", bind.from.display());
+        return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+    }
     // Of a session that was killed: links to files that must not be written.
     match fs_err::remove_dir_all(format!("{}/diskwright", path_of(&run))) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -304,7 +312,8 @@ pub(super) fn bwrap(request: &Request) -> Vec<OsString> {
     say(&["--perms", "1777", "--dir", "/run/lock", "--chdir", "/"].map(text));
     for bind in &request.binds {
         let place = bind_path(&bind.name);
-        say(&[text("--ro-bind"), bind.from.as_os_str(), text(&place)]);
+        let how = if bind.writable { "--bind" } else { "--ro-bind" };
+        say(&[text(how), bind.from.as_os_str(), text(&place)]);
     }
     let kept = [
         "CHOWN",

@@ -209,7 +209,7 @@ impl Sandbox {
             binds: session
                 .binds
                 .iter()
-                .map(|bind| Bind { from: absolute(&bind.from), name: bind.name.clone() })
+                .map(|bind| Bind { from: absolute(&bind.from), ..bind.clone() })
                 .collect(),
             inputs: session.inputs.iter().map(|(name, path)| (name.clone(), absolute(path))).collect(),
             network: session.network,

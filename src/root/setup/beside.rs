@@ -7,6 +7,7 @@ use crate::model::elements::text;
 use crate::model::words::TargetDistribution;
 use crate::model::{Item, PackageItem, Phase, Scope};
 use crate::resolve::Selection;
+use crate::root::{EDIT_BOOT_CONFIG, EDIT_BOOT_INSTALL};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -218,7 +219,7 @@ impl Find<'_> {
             scripts.extend(path.and_then(|path| self.script(name, &path, whole)));
         }
         let hooks = selection.said().map(|said| {
-            [("edit_boot_config.sh", &said.editbootconfig), ("edit_boot_install.sh", &said.editbootinstall)]
+            [(EDIT_BOOT_CONFIG, &said.editbootconfig), (EDIT_BOOT_INSTALL, &said.editbootinstall)]
         });
         for (name, said) in hooks.into_iter().flatten() {
             let Some(said) = said.as_ref().filter(|said| !said.value.is_empty()) else { continue };

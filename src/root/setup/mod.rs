@@ -260,6 +260,22 @@ impl Setup {
         let command = if script.is_executable { vec![path] } else { vec!["bash".to_owned(), path] };
         Some(Operation::Run(Run { environment: self.variables.clone(), ..Run::new(name, command) }))
     }
+
+    /// A script that the type names for its disk, with KIWI's arguments: by bash, whatever its mode (KIWI NG,
+    /// `system/setup.py: _call_script_no_chroot`), in the root of the tree, to which it is copied first. KIWI's runs on the
+    /// host; this one finds the programs of the tree.
+    pub fn boot_script(&self, name: &str, arguments: &[String]) -> Vec<Operation> {
+        let Some(script) = self.beside.scripts.iter().find(|script| script.name == name) else {
+            return Vec::new();
+        };
+        let path = format!("/image/{name}");
+        let directory = Step::Directory { path: "/image".to_owned(), mode: 0o755, owner: (0, 0) };
+        let copy = Step::Copy { from: script.from.clone(), path: path.clone(), mode: 0o755 };
+        let words = ["bash".to_owned(), "--norc".to_owned(), path];
+        let run = Run::new(name, words.into_iter().chain(arguments.iter().cloned()));
+        let run = Run { environment: self.variables.clone(), ..run };
+        vec![Operation::Setup(directory), Operation::Setup(copy), Operation::Run(run)]
+    }
 }
 
 /// What apt finds in the finished image: a file of deb822 text for each repository.

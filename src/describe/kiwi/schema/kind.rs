@@ -451,8 +451,8 @@ pub(in super::super) static TYPE: Element = element("type", Elements, Same)
         at("btrfs_root_is_readonly_snapshot", Boolean, Refused("btrfs")).only("oem"),
         at("compressed", Boolean, Refused("images for network boot")).only("pxe kis"),
         at("devicepersistency", OneOf(DevicePersistency::WORDS), Same),
-        at("editbootconfig", Text, Refused("a hook script")).only("oem iso"),
-        at("editbootinstall", Text, Refused("a hook script")).only("oem"),
+        at("editbootconfig", Text, Same).only("oem iso"),
+        at("editbootinstall", Text, Same).only("oem"),
         at(
             "filesystem",
             Each(&[

@@ -1,0 +1,127 @@
+//! A disk that is changed after it is finished: its raw file is written first, into a directory of its own beside the
+//! outputs; all formats are made of what it holds then.
+//!
+//! ```text
+//! lay --> raw file --(a script changes it)--> its bytes --> containers --> outputs
+//! ```
+
+use super::{BuildError, OutputReport, Report, Request, Stage, outputs, place_images, too_large};
+use crate::compose::{compose_disk, contain};
+use crate::emit::{self, Calls, Progress, Written};
+use crate::plan::{Fit, fit, plan};
+use crate::survey::{Survey, images, raw_disk};
+use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+/// A raw disk that nobody has got yet. Its file goes when this is dropped.
+#[derive(Debug)]
+pub struct RawFirst {
+    fit: Fit,
+    directory: PathBuf,
+    /// Name of the file.
+    file: String,
+    calls: Calls,
+}
+
+impl RawFirst {
+    /// The directory, which holds the disk and nothing else.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The disk's name in it: that of KIWI's raw file.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The disk.
+    pub fn path(&self) -> PathBuf {
+        self.directory.join(&self.file)
+    }
+}
+
+impl Drop for RawFirst {
+    fn drop(&mut self) {
+        // What cannot be taken away does no harm.
+        let _ = fs_err::remove_dir_all(&self.directory);
+    }
+}
+
+/// Writes the raw disk of an image. `stage` hears of each stage when it begins.
+pub fn write_raw(
+    request: &Request<'_>,
+    survey: Survey,
+    progress: &dyn Progress,
+    stage: &mut dyn FnMut(Stage),
+) -> Result<RawFirst, BuildError> {
+    let Survey { tree, mut contents, .. } = survey;
+    let images = images(request.image, &mut contents)?;
+    let plan = plan(request.image, request.identity)?;
+    stage(Stage::Fit);
+    let mut fit = fit(&plan, tree, &contents)?;
+    stage(Stage::Compose);
+    place_images(&mut fit, request.identity, &contents, &images)?;
+    let layout = compose_disk(&mut fit, request.identity)?;
+    too_large(request, &fit)?;
+    let (directory, file) = scratch(request, &fit).map_err(emit::EmitError::Io).map_err(BuildError::Emit)?;
+    let mut raw = RawFirst { fit, directory, file, calls: Calls::default() };
+    stage(Stage::Emit);
+    let output = emit::Output { layout, path: raw.path() };
+    // Nobody keeps it.
+    let options = emit::Options { sync: false, ..request.emit.clone() };
+    let (_, calls) = emit::emit(&[output], &contents, &options, progress).map_err(BuildError::Emit)?;
+    raw.calls = calls;
+    Ok(raw)
+}
+
+/// Makes the outputs of what the raw disk holds by now.
+///
+/// # Errors
+/// It is no file any more, or has another length: a table's backup and the last partition lie by it.
+pub fn finish_raw(
+    request: &Request<'_>,
+    raw: &RawFirst,
+    progress: &dyn Progress,
+    stage: &mut dyn FnMut(Stage),
+) -> Result<Report, BuildError> {
+    let (layout, contents) = raw_disk(&raw.path())?;
+    if layout.len() != raw.fit.len {
+        let reason = format!("a script changed its length from {} to {} bytes", raw.fit.len, layout.len());
+        let refusal = Refusal::new(RefusalKind::Invalid, Spot::new("disk", raw.file.clone()), reason);
+        return Err(refusal.hint("what writes into a disk must not cut it: dd conv=notrunc").into());
+    }
+    stage(Stage::Compose);
+    let composed = contain(&raw.fit, &layout, request.identity)?;
+    stage(Stage::Emit);
+    let formats: Vec<Option<String>> = composed.iter().map(|one| one.format.clone()).collect();
+    let outputs = outputs(request, composed);
+    let (written, calls) =
+        emit::emit(&outputs, &contents, &request.emit, progress).map_err(BuildError::Emit)?;
+    let outputs = written.into_iter().zip(formats).map(|(written, format)| {
+        let Written { path, len, allocated } = written;
+        OutputReport { path, format, len, allocated }
+    });
+    Ok(Report { fit: raw.fit.clone(), outputs: outputs.collect(), calls: raw.calls + calls })
+}
+
+/// A directory of its own beside the outputs, where there is room for them; and the name of the disk.
+fn scratch(request: &Request<'_>, fit: &Fit) -> io::Result<(PathBuf, String)> {
+    let named = fit.plan.outputs.first().map_or(fit.plan.name.as_str(), |output| output.file.as_str());
+    let stem = named.rsplit_once('.').map_or(named, |(stem, _)| stem);
+    let file = format!("{stem}.raw");
+    for number in 0..1000 {
+        let directory = request.directory.join(format!(".{file}.first-{number}"));
+        #[allow(clippy::disallowed_methods)] // the error gets its path below
+        match std::fs::DirBuilder::new().mode(0o700).create(&directory) {
+            Ok(()) => return Ok((directory, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                return Err(io::Error::new(error.kind(), format!("{}: {error}", directory.display())));
+            }
+        }
+    }
+    let message = format!("{}: too many builds at once", request.directory.display());
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, message))
+}
