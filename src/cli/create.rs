@@ -14,7 +14,7 @@ use crate::build::{self, BuildError, Report, Request, Stage, identity};
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::{Description, load_with};
 use crate::emit;
-use crate::model::{Arch, Image, ImageSource, System, Target};
+use crate::model::{Arch, Image, ImageSource, System};
 use crate::plan::plan as plan_of;
 use crate::report::LayoutReport;
 use crate::resolve::{Choice, Resolved, from_tree, resolve, select};
@@ -95,7 +95,7 @@ pub(super) fn create(
     let wanted = wanted.used_by(system_of(&survey, shape.target.as_deref())?);
     clock.stage("survey");
     let place = Place { largest, ..place };
-    let made = make(wanted, survey, place, writing, edit.as_ref(), setting, voice, clock);
+    let made = make(wanted, survey, place, (writing, edit.as_ref()), setting, voice, clock);
     clear_after(&made, copy.as_ref().or(edit.as_ref().map(Edit::work)))?;
     Ok(made?.map(|made| Outcome { bundle_format, ..made }))
 }
@@ -145,7 +145,7 @@ pub(super) fn build(
     let wanted = Wanted::described(resolved).used_by(system_of(&survey, shape.target.as_deref())?);
     clock.stage("survey");
     let place = Place { directory: output, file: None, largest };
-    let made = make(wanted, survey, place, writing, edit.as_ref(), setting, voice, clock);
+    let made = make(wanted, survey, place, (writing, edit.as_ref()), setting, voice, clock);
     clear_after(&made, edit.as_ref().map(Edit::work))?;
     let made = made?;
     let bundle_format = bundle_format(&description, &selecting(&selection, &shape)?);
@@ -366,8 +366,7 @@ fn make(
     wanted: Wanted,
     survey: Survey,
     place: Place,
-    writing: Writing,
-    edit: Option<&Edit>,
+    (writing, edit): (Writing, Option<&Edit>),
     setting: &Setting,
     voice: Voice,
     mut clock: Clock,

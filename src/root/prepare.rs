@@ -612,7 +612,7 @@ pub fn edit_disk(
         });
         if let Err(error) = done {
             let tree = work.leave(epoch).ok().map(|place| place.directory);
-            return Err(PrepareError::Sandbox(error, tree));
+            return Err(PrepareError::Sandbox(Box::new(error), tree));
         }
     }
     Ok(())
