@@ -516,6 +516,20 @@ fn differences(one: &str, other: &str) -> Vec<String> {
 }
 
 #[test]
+fn bwrap_makes_the_same_tree() {
+    let test = "bwrap_makes_the_same_tree";
+    if !all() {
+        return;
+    }
+    let (Some(house), Some(_)) = (house(test), oracle(test, "bwrap")) else { return };
+    let case = house.case("first");
+    let run = case.prepare_to("bwrap", &["--sandbox", "bwrap", "--fresh"]).ends(0);
+    assert_eq!(reused(&run), Vec::<String>::new());
+    let record = std::fs::read_to_string(case.at.join("out/bwrap.tree")).unwrap();
+    assert_eq!(differences(&house.record, &record), Vec::<String>::new());
+}
+
+#[test]
 fn four_builds_at_once_do_not_meet() {
     let Some(house) = house("four builds at once") else { return };
     let case = house.case("four");

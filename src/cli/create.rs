@@ -81,7 +81,11 @@ pub(super) fn create(
                 }
             }
             let survey = read(&origin, shape.owner, setting, Some(existing(&output)))?;
-            (Wanted::described(resolved), survey, Place { directory: output, file: None, largest })
+            (
+                Wanted::described(resolved),
+                survey,
+                Place { directory: output, file: None, largest, edit: None },
+            )
         }
         None => {
             let place = Place::of_file(&output)?;
@@ -94,8 +98,8 @@ pub(super) fn create(
     };
     let wanted = wanted.used_by(system_of(&survey, shape.target.as_deref())?);
     clock.stage("survey");
-    let place = Place { largest, ..place };
-    let made = make(wanted, survey, place, (writing, edit.as_ref()), setting, voice, clock);
+    let place = Place { largest, edit: edit.as_ref(), ..place };
+    let made = make(wanted, survey, place, writing, setting, voice, clock);
     clear_after(&made, copy.as_ref().or(edit.as_ref().map(Edit::work)))?;
     Ok(made?.map(|made| Outcome { bundle_format, ..made }))
 }
@@ -144,8 +148,8 @@ pub(super) fn build(
     let setting = &setting.of_epoch(epoch);
     let wanted = Wanted::described(resolved).used_by(system_of(&survey, shape.target.as_deref())?);
     clock.stage("survey");
-    let place = Place { directory: output, file: None, largest };
-    let made = make(wanted, survey, place, (writing, edit.as_ref()), setting, voice, clock);
+    let place = Place { directory: output, file: None, largest, edit: edit.as_ref() };
+    let made = make(wanted, survey, place, writing, setting, voice, clock);
     clear_after(&made, edit.as_ref().map(Edit::work))?;
     let made = made?;
     let bundle_format = bundle_format(&description, &selecting(&selection, &shape)?);
@@ -200,15 +204,17 @@ impl Wanted {
 }
 
 /// Where results go.
-struct Place {
+struct Place<'a> {
     directory: PathBuf,
     file: Option<String>,
     /// In bytes.
     largest: Option<u64>,
+    /// What changes the disk before it goes there.
+    edit: Option<&'a Edit>,
 }
 
-impl Place {
-    fn of_file(output: &Path) -> Result<Place, Failure> {
+impl Place<'_> {
+    fn of_file(output: &Path) -> Result<Place<'static>, Failure> {
         let wrong = || {
             let message = format!("{}: is a directory", output.display());
             Failure::new(Code::Usage, message)
@@ -222,7 +228,7 @@ impl Place {
             Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
             Some(parent) => parent.to_owned(),
         };
-        Ok(Place { directory, file: Some(file.to_owned()), largest: None })
+        Ok(Place { directory, file: Some(file.to_owned()), largest: None, edit: None })
     }
 }
 
@@ -365,8 +371,8 @@ struct Made<'a> {
 fn make(
     wanted: Wanted,
     survey: Survey,
-    place: Place,
-    (writing, edit): (Writing, Option<&Edit>),
+    place: Place<'_>,
+    writing: Writing,
     setting: &Setting,
     voice: Voice,
     mut clock: Clock,
@@ -384,7 +390,7 @@ fn make(
         return voice.result(&LayoutReport::of_fit(&fit), &layout_text(&fit)).map(|()| None);
     }
     let emit = emit::Options { sync: !writing.no_sync, overwrite: writing.force, ..super::emitting(setting) };
-    let Place { directory, file, largest } = place;
+    let Place { directory, file, largest, edit } = place;
     let new = !directory.exists();
     fs_err::create_dir_all(&directory)?;
     let request = Request { image, identity: &identity, directory: directory.clone(), file, largest, emit };

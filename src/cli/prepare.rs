@@ -11,10 +11,10 @@ use crate::describe::Diagnostics;
 use crate::describe::kiwi::{Description, load_with};
 use crate::resolve::{Choice, select};
 use crate::root::EDIT_BOOT_INSTALL;
+use crate::root::edit_disk::{EditDisk, boot_device, edit_disk};
 use crate::root::fetch::{Cache, FetchError, FetchErrorKind, Fetcher, Options};
 use crate::root::prepare::{
-    EditDisk, Finish, Finishing, Preparation, PrepareError, Ready, boot_device, edit_disk,
-    finish as finish_tree, is_empty,
+    Finish, Finishing, Preparation, PrepareError, Ready, finish as finish_tree, is_empty,
 };
 use crate::root::sandbox::{Mode, Sandbox};
 use crate::root::setup::Setup;

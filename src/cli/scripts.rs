@@ -7,7 +7,8 @@ use crate::describe::kiwi::Description;
 use crate::model::Target;
 use crate::plan::{ROOT, plan as plan_of};
 use crate::resolve::{Choice, Resolved, select};
-use crate::root::prepare::{Finishing, boot_device};
+use crate::root::edit_disk::boot_device;
+use crate::root::prepare::Finishing;
 use crate::root::{EDIT_BOOT_CONFIG, EDIT_BOOT_INSTALL, boot_hooks, finishing};
 
 /// What is said when a script changes the finished disk.

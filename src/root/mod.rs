@@ -7,6 +7,7 @@
 
 pub mod apt;
 pub mod deb;
+pub mod edit_disk;
 pub mod fetch;
 pub mod prepare;
 pub mod repository;

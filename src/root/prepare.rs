@@ -9,18 +9,18 @@
 //! A key is a digest of all that a phase depends on: this program's version, the packages, what the description says, every
 //! byte beside it. What was finished once is taken from the [`Store`]; a build that failed begins where it stopped.
 
+use super::EDIT_BOOT_CONFIG;
 use super::apt::{self, AptError, Mirror, Repository, Surroundings, steps};
 use super::deb::{self, Left};
 use super::fetch::{FetchError, Fetcher, Progress};
 use super::repository::{self, Base, Chosen, Runtime, Source, closure, debian_architecture, sources};
-use super::sandbox::{BINDS, Bind, Log, Operation, Run, Sandbox, SandboxError, Session};
+use super::sandbox::{Log, Operation, Run, Sandbox, SandboxError, Session};
 use super::settle;
 use super::setup::functions::FUNCTIONS;
 use super::setup::scrub::Scrub;
 use super::setup::{self, Setup, Step, initrd};
 use super::store::{Key, Store, Work, copy_tree};
 use super::tree::Place;
-use super::{EDIT_BOOT_CONFIG, EDIT_BOOT_INSTALL};
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::Description;
 use crate::model::words::{PackageManager, PatternType};
@@ -194,7 +194,7 @@ impl Preparation<'_> {
         match job.make(&chosen, &keys) {
             Ok(reused) => {
                 into.map_or(Ok(()), |into| copy_tree(&work.tree(), into))?;
-                let kept = self.store.keep(&keys.tree, &work.tree())?;
+                let kept = self.store.keep(&keys.tree, &work.tree(), !self.reuse)?;
                 work.clear()?;
                 let place = into.cloned().unwrap_or(kept);
                 Ok(ready(place, reused))
@@ -379,7 +379,7 @@ impl Job<'_> {
     fn keep(&self, key: &Key) -> Result<(), PrepareError> {
         let place = self.work.tree();
         self.sandbox(&place.give(self.epoch))?;
-        self.preparation.store.keep_copy(key, &place)?;
+        self.preparation.store.keep_copy(key, &place, !self.preparation.reuse)?;
         self.sandbox(&place.take())?;
         Ok(())
     }
@@ -572,87 +572,6 @@ pub fn finish(
         }
     }
     Ok(work)
-}
-
-/// Changes the raw file of a disk by `edit_boot_install.sh`, which runs in the tree that the disk was made of. What it
-/// changes in the tree comes too late to count.
-///
-/// # Errors
-/// The sandbox cannot show the file, or the script failed: the tree is left for its user to look into.
-pub fn edit_disk(
-    work: &Work,
-    setup: &Setup,
-    session: &EditDisk<'_>,
-    begun: &dyn Fn(&str),
-) -> Result<(), PrepareError> {
-    let EditDisk { directory, file, boot_device, epoch, network, sandbox } = *session;
-    let disk = format!("{BINDS}/{DISK}/{file}");
-    let mut operations = setup.boot_script(EDIT_BOOT_INSTALL, &[disk.clone(), boot_device.to_owned()]);
-    for operation in &mut operations {
-        if let Operation::Run(run) = operation {
-            run.command = with_device(&disk, boot_device, std::mem::take(&mut run.command));
-        }
-    }
-    let bind = Bind { from: directory.to_owned(), name: DISK.to_owned(), writable: true };
-    let tree = work.tree();
-    let script = Session {
-        tree: tree.directory.clone(),
-        binds: vec![bind],
-        inputs: setup.inputs(),
-        network,
-        operations,
-        ..Session::default()
-    };
-    let log = Log::create(work.beside("log"))?;
-    for session in [tree.take(), script, tree.give(epoch)] {
-        let done = sandbox.run(&session, &log, &mut |operation| {
-            if let Operation::Run(run) = operation {
-                begun(&run.what);
-            }
-        });
-        if let Err(error) = done {
-            let tree = work.leave(epoch).ok().map(|place| place.directory);
-            return Err(PrepareError::Sandbox(Box::new(error), tree));
-        }
-    }
-    Ok(())
-}
-
-/// A name that KIWI's loop device could have; what scripts derive from it is the disk's file.
-const LOOP: &str = "loop0";
-
-/// The name under which KIWI would have given the partition of this number: there is no such device here.
-pub fn boot_device(number: u32) -> String {
-    format!("/dev/mapper/{LOOP}p{number}")
-}
-
-/// Scripts take the disk's device from the partition's name. It is the file, so that what they write to it is not lost in a
-/// new file of this name; a device of the partition itself there is not.
-fn with_device(disk: &str, boot_device: &str, command: Vec<String>) -> Vec<String> {
-    let Some((loop_device, _)) = boot_device.rsplit_once('p') else { return command };
-    let device = loop_device.replace("/dev/mapper/", "/dev/");
-    let link = format!("ln -s {disk} {device} && exec \"$@\"");
-    ["bash", "--norc", "-c", &link, "bash"].map(str::to_owned).into_iter().chain(command).collect()
-}
-
-/// Name of the [`Bind`] with the disk.
-const DISK: &str = "disk";
-
-/// Which disk is changed, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct EditDisk<'a> {
-    /// The directory of the host that holds the disk, and nothing else.
-    pub directory: &'a Path,
-    /// Its name there.
-    pub file: &'a str,
-    /// The second argument: [`boot_device`].
-    pub boot_device: &'a str,
-    /// The latest time in the tree, in seconds since 1970.
-    pub epoch: i64,
-    /// Whether the script reaches the network.
-    pub network: bool,
-    /// Where it runs.
-    pub sandbox: &'a Sandbox,
 }
 
 /// What image KIWI's scripts are run for.

@@ -67,17 +67,19 @@ impl Store {
         (place.record_path().is_file() && place.directory.is_dir()).then_some(place)
     }
 
-    /// Keeps a prepared tree under a key: it is moved. Somebody else's, which came first, stays.
+    /// Keeps a prepared tree under a key: it is moved. Somebody else's, which came first, stays, unless it is to be replaced.
     ///
     /// # Errors
     /// The cache cannot be written.
-    pub fn keep(&self, key: &Key, from: &Place) -> io::Result<Place> {
+    pub fn keep(&self, key: &Key, from: &Place, replace: bool) -> io::Result<Place> {
         let place = self.place(key);
         let _lock = self.lock(&format!("tree-{}", key.name()))?;
-        if self.find(key).is_some() {
+        if self.find(key).is_some() && !replace {
             return Ok(place);
         }
         fs_err::create_dir_all(&place.parent)?;
+        // Without its record it is none.
+        let _ = fs_err::remove_file(place.record_path());
         if place.directory.exists() {
             fs_err::remove_dir_all(&place.directory)?;
         }
@@ -86,14 +88,15 @@ impl Store {
         Ok(place)
     }
 
-    /// Keeps a copy.
+    /// Keeps a copy, in the same way.
     ///
     /// # Errors
     /// The cache cannot be written.
-    pub fn keep_copy(&self, key: &Key, from: &Place) -> io::Result<()> {
+    pub fn keep_copy(&self, key: &Key, from: &Place, replace: bool) -> io::Result<()> {
         let place = self.place(key);
         let _lock = self.lock(&format!("tree-{}", key.name()))?;
-        if self.find(key).is_none() {
+        if self.find(key).is_none() || replace {
+            let _ = fs_err::remove_file(place.record_path());
             copy_tree(from, &place)?;
         }
         Ok(())

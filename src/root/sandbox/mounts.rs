@@ -45,6 +45,14 @@ pub(super) fn arrange(request: &Request) -> io::Result<(OwnedFd, Vec<Before>)> {
         Mode::Namespaces | Mode::Root => Ok((change_root(request)?, Vec::new())),
         Mode::Bubblewrap => {
             mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+            // bwrap looks for its own child there, by the number that it has here. Where it is not allowed it must do without.
+            let _ = mount(
+                "proc",
+                "/proc",
+                "proc",
+                MountFlags::NOSUID | MountFlags::NODEV,
+                None::<&std::ffi::CStr>,
+            );
             Ok((directory(CWD, &request.tree)?, Vec::new()))
         }
         Mode::Chroot => {

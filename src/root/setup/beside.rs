@@ -223,8 +223,11 @@ impl Find<'_> {
         });
         for (name, said) in hooks.into_iter().flatten() {
             let Some(said) = said.as_ref().filter(|said| !said.value.is_empty()) else { continue };
-            if self.found(&said.value, &said.span, "the script").is_some() {
-                let path = self.if_there(&said.value, &said.span);
+            // In a tree that was prepared it lies under KIWI's name, beside the copy of the description.
+            let copied = self.directory.ends_with("image") && self.directory.join(name).is_file();
+            let file = if copied { name } else { &said.value };
+            if self.found(file, &said.span, "the script").is_some() {
+                let path = self.if_there(file, &said.span);
                 scripts.extend(path.and_then(|path| self.script(name, &path, &said.span)));
             }
         }
