@@ -478,13 +478,14 @@ fn the_cache_alone_is_enough_and_nothing_else_is_asked() {
     );
     assert_eq!((refused.code, listing(&case.at.join("out"))), (Some(3), vec![]), "{}", refused.stderr);
     assert_eq!(server.seen().len(), 0, "no connection");
-    // What was read once, from this very server, is enough.
-    case.prepare(&[]).ends(0);
-    case.clear();
+    // What was fetched, from this very server, is enough.
+    bounded(empty.command(&["fetch", "d"])).ends(0);
+    assert_eq!(listing(&case.at.join("out")), Vec::<String>::new());
     let before = server.seen().len();
-    case.prepare(&["--offline", "--fresh"]).ends(0);
+    let made = empty.prepare(&["--offline"]).ends(0);
+    assert_eq!(reused(&made), ["bootstrap"]);
     assert_eq!(server.seen().len(), before, "no connection");
-    case.assert_clean("");
+    empty.assert_clean("");
 }
 
 /// Root without the right to mount, as in a container, in a bare chroot: the same tree.

@@ -136,7 +136,9 @@ fn every_row_without_effect_is_noted_by_name_and_every_missing_one_refused_by_na
                 (None, State::Noted(why)) => {
                     let run = here.run(&line);
                     // The results that would be bundled, listed or resized are not there.
-                    let of_results = verb.service == "result" || verb.name == "resize";
+                    // The description that would be prepared is not there either.
+                    let of_results =
+                        verb.service == "result" || verb.name == "resize" || verb.name == "prepare";
                     let run = run.ends(i32::from(of_results));
                     assert!(run.stderr.contains(&format!("--{}", row.long)), "{title}: {}", run.stderr);
                     assert!(
@@ -158,7 +160,7 @@ fn every_row_without_effect_is_noted_by_name_and_every_missing_one_refused_by_na
             }
         }
     }
-    assert!(noted > 30 && refused > 40, "{noted} noted, {refused} refused");
+    assert!(noted > 30 && refused > 20, "{noted} noted, {refused} refused");
 }
 
 /// What there is to see of a command: how it ended, what it said, what it wrote.
@@ -207,6 +209,8 @@ fn every_row_that_is_used_changes_what_happens() {
             let title = title(verb, row);
             let line = lines(verb, "").replace(" -n", "");
             let (without, with): (String, String) = match (verb.name, row.long) {
+                // The options of `build`, read by the same functions; only the root is its own.
+                ("prepare", _) => continue,
                 (_, long) if verb.needs.contains(&long) => {
                     let value = verb.options.iter().find(|row| row.long == long).unwrap().value;
                     let run = here.run(&format!("{} {}", verb.service, verb.name)).ends(2);
@@ -245,7 +249,17 @@ fn every_row_that_is_used_changes_what_happens() {
                     let line = line.replace("n d ", "n repository ");
                     (line.clone(), format!("{line} --ignore-repos"))
                 }
-                ("build", "add-package" | "add-bootstrap-package" | "delete-package" | "ca-cert") => {
+                ("build", "add-package" | "add-bootstrap-package") => {
+                    let line = format!("{line} --{} x", row.long);
+                    let run = here.run(&line).ends(1);
+                    assert!(
+                        run.stderr.contains("no repository to install packages from"),
+                        "{title}: {}",
+                        run.stderr
+                    );
+                    (lines(verb, "").replace(" -n", ""), line)
+                }
+                ("build", "delete-package" | "ca-cert") => {
                     let run = here.run(&format!("{line} --{} x", row.long)).ends(1);
                     assert!(
                         run.stderr.contains(&format!("--> --{}:1:1", row.long)),
@@ -376,7 +390,7 @@ fn the_rules_of_docopt() {
         ("system build --desc d --targ out --descriptoin d", 2, "did you mean --description?"),
         ("system build --desc d --targ out -- x", 2, "has nothing behind --"),
         ("system build --desc d --targ out -x", 2, "no such option: -x"),
-        ("system build --desc d --targ out --root x", 2, "system create has it"),
+        ("system build --desc d --targ out --root x", 2, "system prepare has it"),
         ("--description d system build --targ out", 2, "it stands behind the command"),
         ("system boxbuild --box b --description d", 2, "options of system build stand behind `--`"),
         ("system boxbuild --box b", 2, "lacks `--` and the options of system build"),
@@ -519,7 +533,8 @@ fn a_script_in_a_prepared_tree_is_not_left_out_in_silence() {
     let here = Here::new();
     write(here.path("tree/image/images.sh"), "true\n");
     let run = here.run("system create --root tree --target-dir out").ends(1);
-    assert!(run.stderr.contains("tree/image/images.sh"), "{}", run.stderr);
+    assert!(run.stderr.contains("scripts that run in the tree"), "{}", run.stderr);
+    assert!(!here.path("out").exists());
 }
 
 #[test]

@@ -318,6 +318,8 @@ fn lacks(xml: &str) -> Vec<String> {
 fn unsaid(row: &Row, resolved: &Resolved, line: usize) -> Option<String> {
     let list = match row.state {
         State::Noted(_) => &resolved.warnings.list,
+        // apt installs them.
+        State::Shapes(_) if row.path.starts_with("image/packages") => return None,
         State::Shapes(_) => &resolved.needs,
         _ => return None,
     };

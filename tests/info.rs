@@ -372,10 +372,10 @@ fn descriptions_are_found_below_a_directory() {
         paths.map(|path| Path::new(path).strip_prefix(at.path()).unwrap().display().to_string()).collect();
     // What holds a description is one, whatever lies below it.
     assert_eq!(found, ["a/deep", "b", "c"]);
-    // A hook beside a description is refused as `create` refuses it.
+    // A script beside a description runs in its tree.
     write(at.path().join("b/disk.sh"), "");
     let run = diskwright(["info", "--support", at.path().join("b").to_str().unwrap()]).ends(0);
-    assert!(run.stdout.contains("disk.sh (a hook script)"), "{}", run.stdout);
+    assert!(!run.stdout.contains("disk.sh"), "{}", run.stdout);
 }
 
 #[test]

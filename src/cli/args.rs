@@ -87,6 +87,8 @@ pub(super) enum Command {
     Reid(Reid),
     /// Make the root tree of a description: packages, overlay, users, scripts
     Prepare(super::prepare::Prepare),
+    /// Fetch all packages of a description, so that it can be built offline
+    Fetch(super::prepare::Fetch),
     /// Run a program in a prepared tree, as its root, in the sandbox that it was made in
     Enter(super::sandbox::Enter),
     /// Run an image in QEMU, with its serial line in this terminal

@@ -103,6 +103,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Inspect(args) => inspect::inspect(&args, voice),
         Command::Check(args) => check::check(&args, voice),
         Command::Prepare(args) => prepare::prepare(args, &setting, voice),
+        Command::Fetch(args) => prepare::fetch(args, &setting, voice),
         Command::Enter(args) => sandbox::enter(args, &setting, voice),
         Command::Reid(args) => reid::reid(args, &setting, voice),
         Command::Doctor => doctor::doctor(&setting, voice),

@@ -109,6 +109,32 @@ pub(super) fn prepare(args: Prepare, setting: &Setting, voice: Voice) -> Result<
     voice.result(&result, &format!("{}\n", ready.place.directory.display()))
 }
 
+/// `diskwright fetch`
+#[derive(Args, Debug)]
+pub(super) struct Fetch {
+    /// Directory of the description, or its file
+    pub(super) description: PathBuf,
+    #[command(flatten)]
+    pub(super) selection: Selection,
+    #[command(flatten)]
+    pub(super) changes: Changes,
+    #[command(flatten)]
+    pub(super) sandboxed: Sandboxed,
+    /// The machine [default: x86_64]
+    #[arg(long, value_name = "ARCH")]
+    pub(super) arch: Option<String>,
+}
+
+/// Fetches what a description is made of.
+pub(super) fn fetch(args: Fetch, setting: &Setting, voice: Voice) -> Result<(), Failure> {
+    let Fetch { description, selection, changes, sandboxed, arch } = args;
+    let choice = choice(&selection, &Shape { arch, ..Shape::default() }, OsStr::new(""))?;
+    let loaded = load_with(&description, selection.kiwi_file.as_deref(), &choice, &changes.overrides());
+    let description = loaded.map_err(|error| voice.load_error(error))?;
+    let way = Way { fetching: &Fetching::default(), sandboxed: &sandboxed, finish: None };
+    preparation(&description, &choice, &way, setting, voice, |it| it.fetch())
+}
+
 /// How a tree is made.
 pub(super) struct Way<'a> {
     pub(super) fetching: &'a Fetching,
@@ -126,6 +152,17 @@ pub(super) fn tree(
     setting: &Setting,
     voice: Voice,
 ) -> Result<Ready, Failure> {
+    preparation(description, choice, way, setting, voice, |it| it.run(into))
+}
+
+fn preparation<T>(
+    description: &Description,
+    choice: &Choice,
+    way: &Way<'_>,
+    setting: &Setting,
+    voice: Voice,
+    work: impl FnOnce(&Preparation<'_>) -> Result<T, PrepareError>,
+) -> Result<T, Failure> {
     let bar = FetchBar::new(voice)?;
     let sandbox = found(way.sandboxed, setting, bar.cancelled.clone())?;
     let selection = select(&description.model, choice).map_err(|error| voice.resolve_error(error))?;
@@ -149,7 +186,7 @@ pub(super) fn tree(
         progress: &bar,
         begun: &|what| bar.begin(what),
     };
-    let made = preparation.run(into);
+    let made = work(&preparation);
     drop(bar);
     made.map_err(|error| failure(error, voice))
 }

@@ -21,8 +21,8 @@ use super::setup::scrub::Scrub;
 use super::setup::{self, Setup, Step, initrd};
 use super::store::{Key, Store, Work, copy_tree};
 use super::tree::Place;
-use crate::describe::Diagnostics;
 use crate::describe::kiwi::Description;
+use crate::describe::{Diagnostic, Diagnostics};
 use crate::model::words::{PackageManager, PatternType};
 use crate::model::{Arch, Item, Phase, Scope, elements};
 use crate::resolve::Selection;
@@ -156,7 +156,24 @@ impl Preparation<'_> {
     }
 
     /// Makes the tree, in `into` or in the store.
+    ///
+    /// # Errors
+    /// What is refused, cannot be fetched, or fails in the sandbox; the tree as it was then is left for its user.
     pub fn run(&self, into: Option<&Place>) -> Result<Ready, PrepareError> {
+        let made = self.work(into, Goal::Tree)?;
+        Ok(made.expect("a tree is what was asked for"))
+    }
+
+    /// Fetches all packages that the tree is made of, so that it can be made offline. The tree's own apt chooses them: the
+    /// bootstrap is made for it, and kept.
+    ///
+    /// # Errors
+    /// As for [`Preparation::run`].
+    pub fn fetch(&self) -> Result<(), PrepareError> {
+        self.work(None, Goal::Packages).map(drop)
+    }
+
+    fn work(&self, into: Option<&Place>, goal: Goal) -> Result<Option<Ready>, PrepareError> {
         self.refuse()?;
         let sources = self.sources()?;
         (self.begun)("reading repositories");
@@ -169,15 +186,11 @@ impl Preparation<'_> {
         let wishes = self.wishes();
         let chosen = self.chosen(&repositories, &wishes)?;
         let keys = self.keys(&repositories, &chosen, &wishes, &setup, epoch)?;
-        let ready = |place, reused| Ready { place, epoch, reused };
-        if let Some(place) = self.store.find(&keys.tree).filter(|_| self.reuse) {
-            return match into {
-                None => Ok(ready(place, vec!["tree"])),
-                Some(into) => {
-                    copy_tree(&place, into)?;
-                    Ok(ready(into.clone(), vec!["tree"]))
-                }
-            };
+        let ready = |place, reused| Some(Ready { place, epoch, reused });
+        let kept = self.store.find(&keys.tree).filter(|_| self.reuse && goal == Goal::Tree);
+        if let Some(place) = kept {
+            into.map_or(Ok(()), |into| copy_tree(&place, into))?;
+            return Ok(ready(into.cloned().unwrap_or(place), vec!["tree"]));
         }
         let work = self.store.work(&self.description.model.name, self.sandbox)?;
         let log = Log::create(work.beside("log"))?;
@@ -191,7 +204,17 @@ impl Preparation<'_> {
             work: &work,
             log,
         };
-        match job.make(&chosen, &keys) {
+        let done = match goal {
+            Goal::Tree => job.make(&chosen, &keys),
+            Goal::Packages => job.fetch(&chosen, &keys),
+        };
+        match done {
+            Ok(_) if goal == Goal::Packages => {
+                // Its files have owners of their own.
+                self.sandbox.run(&work.tree().abandon(), &job.log, &mut |_| {})?;
+                work.clear()?;
+                Ok(None)
+            }
             Ok(reused) => {
                 into.map_or(Ok(()), |into| copy_tree(&work.tree(), into))?;
                 let kept = self.store.keep(&keys.tree, &work.tree(), !self.reuse)?;
@@ -203,8 +226,10 @@ impl Preparation<'_> {
         }
     }
 
-    /// Fetches everything that a build needs that can be known without one: indexes, and the packages of the bootstrap.
-    /// What the tree's apt chooses is fetched by a build without its end.
+    /// Where packages come from.
+    ///
+    /// # Errors
+    /// A repository that cannot be used, at its place; none for this machine.
     pub fn sources(&self) -> Result<Vec<Source>, PrepareError> {
         let runtime = Runtime { directory: &self.description.directory, arch: self.arch, obs: self.obs };
         let sources = sources(&self.selection.repositories(), &runtime).map_err(PrepareError::Description)?;
@@ -226,7 +251,17 @@ impl Preparation<'_> {
             let hint = "make the tree by other means, and `diskwright create` the image: --root TREE";
             return Err(Refusal::new(RefusalKind::Unsupported, spot, reason).hint(hint).into());
         }
-        Ok(())
+        let sections = self.selection.model.said.packages.iter();
+        let named = sections.filter_map(|section| section.bootstrap_package.as_ref()).map(|said| {
+            let message = "a tree out of a package is not supported yet: bootstrap_package";
+            let hint = "take the attribute away: trees begin with the essential packages and apt";
+            said.span.error("unsupported", message).hint(hint)
+        });
+        let problems: Vec<Diagnostic> = named.collect();
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(PrepareError::Description(Diagnostics::new(problems))),
+        }
     }
 
     /// Ids and salts: those of the seed, else of the description and what lies beside it.
@@ -292,6 +327,14 @@ impl Preparation<'_> {
             .and("description", &settle::inputs(self.description)?);
         Ok(Keys { bootstrap, installed, tree })
     }
+}
+
+/// What is wanted of a preparation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    Tree,
+    /// In the cache.
+    Packages,
 }
 
 /// Keys of the phases.
@@ -388,16 +431,42 @@ impl Job<'_> {
         if self.resume(&keys.installed)? {
             return Ok(vec!["packages"]);
         }
-        let mut reused = Vec::new();
-        if self.resume(&keys.bootstrap)? {
-            reused.push("bootstrap");
-        } else {
-            self.bootstrap(chosen)?;
-            self.keep(&keys.bootstrap)?;
-        }
+        let reused = self.first_tree(chosen, keys)?;
         self.install()?;
         self.keep(&keys.installed)?;
         Ok(reused)
+    }
+
+    fn first_tree(&self, chosen: &[Chosen], keys: &Keys) -> Result<Vec<&'static str>, PrepareError> {
+        if self.resume(&keys.bootstrap)? {
+            return Ok(vec!["bootstrap"]);
+        }
+        self.bootstrap(chosen)?;
+        self.keep(&keys.bootstrap)?;
+        Ok(Vec::new())
+    }
+
+    /// Everything up to the packages that the tree's apt chooses, which are fetched.
+    fn fetch(&self, chosen: &[Chosen], keys: &Keys) -> Result<Vec<&'static str>, PrepareError> {
+        // A bootstrap that is kept may be of packages that are not.
+        apt::fetch_chosen(chosen, self.repositories, &self.preparation.around())?;
+        let reused = self.first_tree(chosen, keys)?;
+        if !self.wishes.image.is_empty() {
+            self.fetched(&self.mirror()?)?;
+        }
+        Ok(reused)
+    }
+
+    /// The packages that the tree's apt chooses are in the mirror.
+    fn fetched(&self, mirror: &Mirror) -> Result<(), PrepareError> {
+        let (settings, names) = (self.settings(), &self.wishes.image);
+        let operations = vec![settings.update(), settings.solve(names)];
+        let session = Session { binds: vec![mirror.bind()], ..self.session(operations) };
+        let results = self.sandbox(&session)?;
+        let printed = results.last().map(Vec::as_slice).unwrap_or_default();
+        (self.preparation.begun)("fetching packages");
+        mirror.add(&String::from_utf8_lossy(printed), &self.preparation.around())?;
+        Ok(())
     }
 
     fn bootstrap(&self, chosen: &[Chosen]) -> Result<(), PrepareError> {
@@ -433,7 +502,6 @@ impl Job<'_> {
 
     /// What comes into the tree behind the bootstrap, before the description's files.
     fn install(&self) -> Result<(), PrepareError> {
-        let Preparation { begun, .. } = self.preparation;
         self.sandbox(&self.scripted(self.setup.bootstrap(FUNCTIONS)))?;
         let names = &self.wishes.image;
         if names.is_empty() {
@@ -441,12 +509,9 @@ impl Job<'_> {
         }
         let mirror = self.mirror()?;
         let settings = self.settings();
-        let within = |operations| Session { binds: vec![mirror.bind()], ..self.session(operations) };
-        let results = self.sandbox(&within(vec![settings.update(), settings.solve(names)]))?;
-        let printed = results.last().map(Vec::as_slice).unwrap_or_default();
-        begun("fetching packages");
-        mirror.add(&String::from_utf8_lossy(printed), &self.preparation.around())?;
-        self.sandbox(&within(vec![settings.hold_services(), settings.install(names)]))?;
+        self.fetched(&mirror)?;
+        let operations = vec![settings.hold_services(), settings.install(names)];
+        self.sandbox(&Session { binds: vec![mirror.bind()], ..self.session(operations) })?;
         Ok(())
     }
 
@@ -462,6 +527,7 @@ impl Job<'_> {
         operations.extend(self.setup.refresh(FUNCTIONS));
         operations.extend(self.setup.configure());
         operations.extend(setup::repositories(&self.kept_repositories()));
+        operations.extend(self.kept_priorities());
         operations.extend(self.setup.config());
         self.sandbox(&self.scripted(operations))?;
         let mut removal = Vec::new();
@@ -519,6 +585,16 @@ impl Job<'_> {
     fn kept_repositories(&self) -> Vec<(String, String)> {
         let kept = self.sources.iter().filter(|source| source.imageinclude || source.imageonly);
         kept.map(|source| (source.name.clone(), source.list())).collect()
+    }
+
+    /// Priorities of repositories that the finished image knows.
+    fn kept_priorities(&self) -> Vec<Operation> {
+        let kept = self.sources.iter().filter(|source| source.imageinclude || source.imageonly);
+        let file = |source: &Source| {
+            let path = format!("/etc/apt/preferences.d/{}.pref", source.name);
+            source.preferences().map(|text| Operation::Setup(Step::write(path, text)))
+        };
+        kept.filter_map(file).collect()
     }
 }
 

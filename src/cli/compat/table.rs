@@ -179,7 +179,7 @@ macro_rules! build_options {
         &[
             one("description", "directory", Used("Directory of the description")),
             $($own,)*
-            flag("clear-cache", Used("Begin at the beginning, whatever earlier builds have finished")),
+            flag("clear-cache", Noted("what earlier builds have finished counts only where nothing has changed; `diskwright build --fresh` starts anew")),
             flag("ignore-repos", Used(REPOSITORIES)),
             flag("ignore-repos-used-for-build", Used("Take only those repositories that are for the image alone")),
             one("set-repo", REPO, Used("A repository in the place of the first one")),

@@ -25,7 +25,7 @@ pub(super) fn build(task: Task<'_>) -> Result<(), Failure> {
     let target = path(call, "target-dir");
     let writing = task.options.making.writing;
     let args = Build {
-        fetching: Fetching { fresh: call.has("clear-cache"), ..Fetching::default() },
+        fetching: Fetching::default(),
         sandboxed: Default::default(),
         description: path(call, "description"),
         output: target.clone(),
@@ -57,7 +57,7 @@ pub(super) fn prepare(task: &Task<'_>) -> Result<(), Failure> {
         root: path(call, "root"),
         selection: selection(call, *voice)?,
         changes: changes(call, *voice)?,
-        fetching: Fetching { fresh: call.has("clear-cache"), ..Fetching::default() },
+        fetching: Fetching::default(),
         sandboxed: Sandboxed::default(),
         arch: shape.arch,
     };

@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn order_of_deb_version_7() {
         let table =
-            ["1~~", "1~~a", "1~", "1", "1a", "1+b1", "1-1", "1-1.1", "1.2", "1.10", "2.0", "0a:1", "1:0"];
+            ["1~~", "1~~a", "1~", "1", "1-1", "1-1.1", "1a", "1+b1", "1.2", "1.10", "2.0", "0a:1", "1:0"];
         for (at, one) in table.iter().enumerate() {
             for (at2, other) in table.iter().enumerate() {
                 if one.contains("a:") || other.contains("a:") {

@@ -270,7 +270,7 @@ fn make_devices(tree: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// In a bare chroot inputs are copied, as links where the host can.
+/// In a bare chroot inputs are copied: what runs there could write to a link.
 fn copy_binds(request: &Request, tree: &OwnedFd) -> io::Result<()> {
     let run = beneath(tree, "run")?;
     if let Some(bind) = request.binds.iter().find(|bind| bind.writable) {
@@ -300,7 +300,6 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
                 fs_err::create_dir_all(&to)?;
                 copy(&from, &to)?;
             }
-            false if fs_err::hard_link(fs_err::canonicalize(&from)?, &to).is_ok() => {}
             false => drop(fs_err::copy(&from, &to)?),
         }
     }
