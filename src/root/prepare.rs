@@ -257,7 +257,13 @@ impl Preparation<'_> {
             let hint = "take the attribute away: trees begin with the essential packages and apt";
             said.span.error("unsupported", message).hint(hint)
         });
-        let problems: Vec<Diagnostic> = named.collect();
+        let repositories = self.selection.repositories();
+        let customized = repositories.iter().filter_map(|one| one.customize.as_ref()).map(|said| {
+            let message = "a script that edits a repository's file is not supported yet: customize";
+            let hint = "write what it would write as a file of the overlay";
+            said.span.error("unsupported", message).hint(hint)
+        });
+        let problems: Vec<Diagnostic> = named.chain(customized).collect();
         match problems.is_empty() {
             true => Ok(()),
             false => Err(PrepareError::Description(Diagnostics::new(problems))),
