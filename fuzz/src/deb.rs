@@ -2,7 +2,8 @@
 
 use super::survey::archive;
 use arbitrary::{Result, Unstructured};
-use diskwright::root::deb::{Deb, version};
+use diskwright::root::deb::Deb;
+use diskwright::root::repository::compare_versions;
 use std::io::Write;
 
 /// `open_deb`: see `fuzz_targets/open_deb.rs`.
@@ -34,7 +35,7 @@ pub fn open(data: &[u8]) {
             relation.admits(&control.version);
         }
     }
-    assert!(version::compare(&control.version, &control.version).is_eq());
+    assert!(compare_versions(&control.version, &control.version).is_eq());
     match deb.paths() {
         Ok(paths) => {
             for path in paths {

@@ -2,12 +2,12 @@
 
 use super::repositories::{AptError, Repository, Surroundings, pin, wanted};
 use super::{MIRROR, steps};
-use crate::root::fetch::{Digest, Wanted};
+use crate::root::fetch::Wanted;
+use crate::root::repository::{local_list, local_preferences, local_release};
 use crate::root::sandbox::{BINDS, Bind};
 use diskwright_formats::bytes::escaped;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// The directory.
@@ -27,7 +27,10 @@ impl Mirror {
         settings: &steps::Settings,
     ) -> Result<Mirror, AptError> {
         fs_err::create_dir_all(directory)?;
-        let (mut sources, mut pins) = (String::new(), String::new());
+        let sources = directory.join("sources");
+        fs_err::create_dir_all(&sources)?;
+        let names: Vec<String> =
+            (0..repositories.len()).map(|number| format!("diskwright-{number}")).collect();
         let mut files = Vec::new();
         for (number, repository) in repositories.iter().enumerate() {
             let here = directory.join(number.to_string());
@@ -42,14 +45,15 @@ impl Mirror {
                 offered.insert(name, wanted);
             }
             fs_err::write(here.join("Packages"), &text)?;
-            fs_err::write(here.join("Release"), release(number, repository, &text))?;
-            let _ = writeln!(sources, "deb [trusted=yes] file:{BINDS}/{MIRROR}/{number} ./");
-            let pin = pin(repository);
-            let _ = writeln!(pins, "Package: *\nPin: release l=diskwright-{number}\nPin-Priority: {pin}\n");
+            let name = &names[number];
+            fs_err::write(here.join("Release"), local_release(name, &text))?;
+            let list = local_list(&format!("{BINDS}/{MIRROR}/{number}"));
+            fs_err::write(sources.join(format!("{name}.sources")), list)?;
             files.push(offered);
         }
-        fs_err::write(directory.join("sources.list"), sources)?;
-        fs_err::write(directory.join("preferences"), pins)?;
+        let pins: Vec<(&str, i64)> =
+            names.iter().map(String::as_str).zip(repositories.iter().map(pin)).collect();
+        fs_err::write(directory.join("preferences"), local_preferences(&pins))?;
         fs_err::write(directory.join("apt.conf"), settings.apt_conf())?;
         Ok(Mirror { directory: directory.to_owned(), files })
     }
@@ -100,23 +104,6 @@ fn link(from: &Path, to: &Path) -> Result<(), AptError> {
         fs_err::copy(from, to)?;
     }
     Ok(())
-}
-
-/// What apt's pins look at; without dates, so that it is the same each time.
-fn release(number: usize, repository: &Repository, packages: &[u8]) -> String {
-    let release = &repository.release;
-    let mut text = String::new();
-    for (name, value) in
-        [("Origin", &release.origin), ("Suite", &release.suite), ("Codename", &release.codename)]
-    {
-        if let Some(value) = value {
-            let _ = writeln!(text, "{name}: {value}");
-        }
-    }
-    let digest = Digest::of(packages);
-    let _ = writeln!(text, "Label: diskwright-{number}");
-    let _ = writeln!(text, "SHA256:\n {digest} {} Packages", packages.len());
-    text
 }
 
 fn percent_decoded(text: &str) -> String {

@@ -1,11 +1,9 @@
 //! What repositories offer: fetched, believed, read.
 
-use crate::root::fetch::{
-    self, Asked, Coding, FetchError, FetchErrorKind, Fetcher, Progress, Size, Stored, Wanted, decompressed,
-};
+use crate::root::fetch::{self, Asked, FetchError, FetchErrorKind, Fetcher, Progress, Size, Stored, Wanted};
 use crate::root::repository::{
-    Catalogue, Chosen, Compression, DEFAULT_KEYRINGS, Digest, Index, Keyring, Location, Packages, Release,
-    Source, Verified, verify_clear, verify_detached,
+    Catalogue, Chosen, DEFAULT_KEYRINGS, Digest, Index, Keyring, Location, Packages, Release, Source,
+    Verified, verify_clear, verify_detached,
 };
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use std::fmt;
@@ -14,8 +12,6 @@ use std::path::Path;
 
 /// Most bytes of a Release file, of a signature, of a key.
 const MOST_RELEASE: u64 = 64 << 20;
-/// Most bytes of an index, decompressed: Debian's main has 50 MB.
-const MOST_INDEX: u64 = 1 << 30;
 
 /// What there is to work with.
 #[derive(Clone, Copy)]
@@ -244,27 +240,12 @@ fn index_text(source: &Source, index: &Index, around: &Surroundings<'_>) -> Resu
             Err(error) => return Err(error.into()),
             Ok(stored) => {
                 let stored = stored.first().expect("one was wanted");
-                return plain(index, around.fetcher.cache().read(stored)?);
+                let mut bytes = Vec::new();
+                around.fetcher.cache().read(stored)?.take(index.size).read_to_end(&mut bytes)?;
+                return Ok(index.unpack(bytes)?);
             }
         }
     }
     let nowhere = || Refusal::new(RefusalKind::Missing, Spot::new("repository", &index.path), "has no place");
     Err(missing.map_or_else(|| nowhere().into(), AptError::from))
-}
-
-fn plain(index: &Index, file: fs_err::File) -> Result<Vec<u8>, AptError> {
-    let coding = match index.compression {
-        Compression::Xz => Coding::Xz,
-        Compression::Gzip => Coding::Gzip,
-        Compression::None => Coding::Plain,
-    };
-    let mut text = Vec::new();
-    decompressed(file, coding, MOST_INDEX).read_to_end(&mut text)?;
-    match &index.plain {
-        Some((len, digest)) if text.len() as u64 != *len || !digest.matches(&text) => {
-            let reason = "its contents are not what the Release file says";
-            Err(Refusal::new(RefusalKind::Invalid, Spot::new("repository", &index.path), reason).into())
-        }
-        _ => Ok(text),
-    }
 }

@@ -26,8 +26,8 @@ impl Settings {
     pub fn apt_conf(&self) -> String {
         let mirror = format!("{BINDS}/{MIRROR}");
         let mut text = format!(
-            "Dir::Etc::SourceList \"{mirror}/sources.list\";\n\
-             Dir::Etc::SourceParts \"/dev/null\";\n\
+            "Dir::Etc::SourceList \"/dev/null\";\n\
+             Dir::Etc::SourceParts \"{mirror}/sources\";\n\
              Dir::Etc::Preferences \"{mirror}/preferences\";\n\
              APT::Install-Recommends \"{}\";\n\
              APT::Install-Suggests \"false\";\n\

@@ -1,8 +1,8 @@
 //! The control files of a package (deb(5), deb-control(5)) and the fields in them.
 
 use super::inflate::Stream;
-use super::version;
 use super::{DebError, malformed};
+use crate::root::repository::compare_versions;
 use crate::survey::tar::members::{MemberKind, Members, Source};
 use std::cmp::Ordering;
 
@@ -117,7 +117,7 @@ impl Relation {
     /// Whether a version is one of those that are meant.
     pub fn admits(&self, version: &str) -> bool {
         let Some((bound, than)) = &self.version else { return true };
-        let order = version::compare(version, than);
+        let order = compare_versions(version, than);
         match *bound {
             "=" => order == Ordering::Equal,
             "<<" => order == Ordering::Less,

@@ -40,7 +40,6 @@ mod place;
 pub mod root;
 mod stage;
 pub mod unpack;
-pub mod version;
 
 pub use archive::Deb;
 pub use control::{Control, Stanza};
