@@ -427,6 +427,47 @@ fn nothing_of_the_build_is_left_in_the_tree() {
 }
 
 #[test]
+fn the_plan_says_what_the_log_keeps() {
+    let Some(house) = house("the plan and the log") else { return };
+    let case = house.case("first");
+    let made = case.prepare_to("planned", &[]).ends(0);
+    let made: serde_json::Value = serde_json::from_str(&made.stdout).unwrap();
+    let mut plan = case.command(&["plan", "d", "--json"]);
+    let plan = run(plan.env("SOURCE_DATE_EPOCH", made["epoch"].to_string())).ends(0);
+    let plan: serde_json::Value = serde_json::from_str(&plan.stdout).unwrap();
+    let stages = plan["tree"].as_array().unwrap();
+    let names: Vec<&str> = stages.iter().map(|stage| stage["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["bootstrap", "packages", "setup", "finish", "initrds", "end"]);
+    let log = std::fs::read_to_string(made["log"].as_str().unwrap()).unwrap();
+    let mut done = log.lines().filter_map(|line| line.strip_prefix("+ "));
+    let mut other = Vec::new();
+    // `prepare` ends in front of what is done for an image.
+    for stage in stages.iter().filter(|stage| stage["name"] != "finish") {
+        for operation in stage["operations"].as_array().unwrap() {
+            let words = operation["command"].as_str().or(operation["operation"].as_str()).unwrap();
+            let is_it = |line: &str| line.trim_end_matches(" (if the tree has it)").ends_with(words);
+            match done.clone().any(is_it) {
+                true => drop(done.find(|line| is_it(line))),
+                false => other.push(words.to_owned()),
+            }
+        }
+    }
+    // What depends on repositories and on the tree is told in words.
+    let words = [
+        &format!("read {} dists/bookworm", house.server.url("")),
+        "fetch the essential packages, apt, and what they depend on",
+        "unpack the essential packages, apt, and what they depend on",
+        "run the preinst scripts of what was unpacked",
+        "configure the essential packages",
+        "fetch what apt has chosen",
+        "make an initrd for each kernel by the tree's update-initramfs or dracut, and look into it",
+    ];
+    assert_eq!(other, words, "{log}");
+    let text = run(&mut case.command(&["plan", "d"])).ends(0).stdout;
+    assert!(text.contains("\n  install packages\n      apt-get --quiet install greeting\n"), "{text}");
+}
+
+#[test]
 fn what_did_not_change_is_not_made_again() {
     let Some(house) = house("what did not change") else { return };
     let case = house.case("first");

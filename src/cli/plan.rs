@@ -3,6 +3,8 @@
 use super::args;
 use super::create::{Wanted, described, selecting, undescribed};
 use super::fail::Failure;
+use super::prepare::{self, Fetching, Way};
+use super::sandbox::Sandboxed;
 use super::say::{Voice, size, table};
 use super::scripts::Scripts;
 use super::setting::Setting;
@@ -11,15 +13,25 @@ use crate::build::{self, identity};
 use crate::model::{Loader, System, Table};
 use crate::plan::{DiskPlan, Fit, Part, Place, Plan, Slot, plan as plan_of};
 use crate::report::{Ink, LayoutReport, Stretch, picture};
+use crate::root::prepare::{Planned, Stage};
 use crate::survey::{Survey, images};
 use diskwright_formats::identity::Identity;
 use diskwright_formats::table::gpt;
 use diskwright_fstools::registry;
+use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
 
 /// Columns of the picture of a disk.
 const COLUMNS: usize = 80;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    layout: LayoutReport<'a>,
+    /// What is done to the tree before it is laid.
+    tree: &'a [Stage],
+}
 
 /// Prints a plan: with a tree numbers, without one rules.
 pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<(), Failure> {
@@ -28,6 +40,7 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
         Some(root) => Some(read(&origin(root, args.record.as_deref()), args.shape.owner, setting, None)?),
     };
     survey.iter().flat_map(|survey| &survey.notes).for_each(|note| voice.note(note));
+    let mut stages = Vec::new();
     let wanted = match (&args.description, &survey) {
         (Some(path), _) => {
             let (description, resolved) =
@@ -35,6 +48,15 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
             let choice = selecting(&args.selection, &args.shape)?;
             let scripts = Scripts::of(&description, &resolved, &choice, voice)?;
             scripts.told().iter().for_each(|line| voice.note(&format!("note: {line}")));
+            let finish = (scripts.any() || survey.is_none()).then(|| scripts.finishing());
+            let way = Way { fetching: &Fetching::default(), sandboxed: &Sandboxed::default(), finish };
+            stages = prepare::planned(&description, &choice, &way, survey.is_some(), setting, voice)?;
+            if !stages.is_empty() && survey.is_none() && setting.epoch.is_none() {
+                let epoch = setting.epoch_or_default();
+                voice.note(&format!(
+                    "note: the newest date of the repositories takes the place of the time {epoch}"
+                ));
+            }
             Wanted::described(resolved)
         }
         (None, Some(survey)) => {
@@ -59,10 +81,11 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
     let image = &wanted.image;
     let identity = identity(image, setting.seed.as_deref().map(str::as_bytes), setting.epoch_or_default());
     match survey {
-        Some(survey) => fitted(&wanted, &identity, survey, setting.ink, voice),
+        Some(survey) => fitted(&wanted, &identity, survey, &stages, setting.ink, voice),
         None => {
             let plan = plan_of(image, &identity)?;
-            voice.result(&LayoutReport::of_plan(&plan), &rules_text(&plan))
+            let report = Report { layout: LayoutReport::of_plan(&plan), tree: &stages };
+            voice.result(&report, &format!("{}{}", rules_text(&plan), stages_text(&stages)))
         }
     }
 }
@@ -71,6 +94,7 @@ fn fitted(
     wanted: &Wanted,
     identity: &Identity,
     survey: Survey,
+    stages: &[Stage],
     ink: Ink,
     voice: Voice,
 ) -> Result<(), Failure> {
@@ -83,7 +107,26 @@ fn fitted(
         let hint = refusal.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
         voice.note(&format!("planned, and create will refuse it: {refusal}{hint}"));
     }
-    voice.result(&LayoutReport::of_fit(&fit), &format!("{}{}", drawn(&fit, ink), layout_text(&fit)))
+    let report = Report { layout: LayoutReport::of_fit(&fit), tree: stages };
+    voice.result(&report, &format!("{}{}{}", drawn(&fit, ink), layout_text(&fit), stages_text(stages)))
+}
+
+/// What is done in the sandbox: a line for each operation, and for a program below it what a person would type.
+fn stages_text(stages: &[Stage]) -> String {
+    let mut text = String::new();
+    for stage in stages {
+        let _ = writeln!(text, "tree, {}:", stage.name);
+        for Planned { operation, command, network, optional, .. } in &stage.operations {
+            let note = match (network, optional) {
+                (true, _) => " (network)",
+                (false, true) => " (if the tree has it)",
+                (false, false) => "",
+            };
+            let command = command.iter().map(|command| format!("\n      {command}"));
+            let _ = writeln!(text, "  {operation}{note}{}", command.collect::<String>());
+        }
+    }
+    text
 }
 
 /// The disk as a picture; nothing for a bare file system.

@@ -9,12 +9,13 @@ use super::setting::Setting;
 use crate::build::RawFirst;
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::{Description, load_with};
-use crate::resolve::{Choice, select};
+use crate::resolve::{self, Choice, select};
 use crate::root::EDIT_BOOT_INSTALL;
 use crate::root::edit_disk::{EditDisk, boot_device, edit_disk};
 use crate::root::fetch::{Cache, FetchError, FetchErrorKind, Fetcher, Options};
 use crate::root::prepare::{
-    Finish, Finishing, Preparation, PrepareError, Ready, finish as finish_tree, is_empty,
+    Finish, Finishing, Preparation, PrepareError, Ready, Recipe, Stage, finish as finish_tree, is_empty,
+    planned_finish,
 };
 use crate::root::sandbox::{Mode, Sandbox};
 use crate::root::setup::Setup;
@@ -79,6 +80,7 @@ struct Prepared<'a> {
     record: PathBuf,
     epoch: i64,
     reused: &'a [&'static str],
+    log: &'a Path,
 }
 
 /// Makes the tree of a description.
@@ -112,6 +114,7 @@ pub(super) fn prepare(args: Prepare, setting: &Setting, voice: Voice) -> Result<
         record: ready.place.record_path(),
         epoch: ready.epoch,
         reused: &ready.reused,
+        log: &ready.log,
     };
     voice.result(&result, &format!("{}\n", ready.place.directory.display()))
 }
@@ -175,27 +178,62 @@ fn preparation<T>(
     let selection = select(&description.model, choice).map_err(|error| voice.resolve_error(error))?;
     let fetcher = fetcher(way.fetching, setting)?;
     let store = Store::new(&setting.cache_dir);
+    let recipe = recipe(description, &selection, choice, way, setting);
     let preparation = Preparation {
-        description,
-        selection: &selection,
-        arch: choice.arch,
+        recipe,
         sandbox: &sandbox,
         fetcher: &fetcher,
         store: &store,
-        epoch: setting.epoch,
-        seed: setting.seed.as_deref().map(str::as_bytes),
         now: setting.now,
-        obs: None,
-        network: way.fetching.script_network,
         limit: way.fetching.step_limit,
         reuse: !way.fetching.fresh,
-        finish: way.finish.clone(),
         progress: &bar,
         begun: &|what| bar.begin(what),
     };
     let made = work(&preparation);
     drop(bar);
     made.map_err(|error| failure(error, voice))
+}
+
+fn recipe<'a>(
+    description: &'a Description,
+    selection: &'a resolve::Selection<'a>,
+    choice: &Choice,
+    way: &Way<'_>,
+    setting: &'a Setting,
+) -> Recipe<'a> {
+    Recipe {
+        description,
+        selection,
+        arch: choice.arch,
+        epoch: setting.epoch,
+        seed: setting.seed.as_deref().map(str::as_bytes),
+        obs: None,
+        network: way.fetching.script_network,
+        finish: way.finish.clone(),
+    }
+}
+
+/// What will be done to the tree before its image is laid. `is_prepared`: the tree is there already.
+pub(super) fn planned(
+    description: &Description,
+    choice: &Choice,
+    way: &Way<'_>,
+    is_prepared: bool,
+    setting: &Setting,
+    voice: Voice,
+) -> Result<Vec<Stage>, Failure> {
+    let selection = select(&description.model, choice).map_err(|error| voice.resolve_error(error))?;
+    if is_prepared {
+        let Some(finish) = &way.finish else { return Ok(Vec::new()) };
+        let setup = setup(description, choice, setting, voice)?;
+        return Ok(planned_finish(&setup, finish, way.fetching.script_network));
+    }
+    if !selection.is_installed_by_apt() {
+        return Ok(Vec::new());
+    }
+    let recipe = recipe(description, &selection, choice, way, setting);
+    recipe.plan(setting.epoch_or_default()).map_err(|error| failure(error, voice))
 }
 
 /// The copy of a prepared tree in which the description's scripts have run.

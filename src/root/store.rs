@@ -1,7 +1,7 @@
 //! Where trees are made and kept.
 //!
 //! ```text
-//! CACHE/trees/KEY/root, KEY/root.tree     prepared trees, named by what they are made of
+//! CACHE/trees/KEY/root, KEY/root.tree     prepared trees, named by what they are made of; KEY/log: how
 //!       work/NAME/root, NAME/log, ...     trees in the making; a lock file each, so that builds never meet
 //! ```
 //!
@@ -67,11 +67,17 @@ impl Store {
         (place.record_path().is_file() && place.directory.is_dir()).then_some(place)
     }
 
-    /// Keeps a prepared tree under a key: it is moved. Somebody else's, which came first, stays, unless it is to be replaced.
+    /// The log of the work that made the tree of a key.
+    pub fn log(&self, key: &Key) -> PathBuf {
+        self.place(key).parent.join("log")
+    }
+
+    /// Keeps a prepared tree under a key, and the log of how it was made: they are moved. Somebody else's, which came first,
+    /// stays, unless it is to be replaced.
     ///
     /// # Errors
     /// The cache cannot be written.
-    pub fn keep(&self, key: &Key, from: &Place, replace: bool) -> io::Result<Place> {
+    pub fn keep(&self, key: &Key, from: &Place, log: &Path, replace: bool) -> io::Result<Place> {
         let place = self.place(key);
         let _lock = self.lock(&format!("tree-{}", key.name()))?;
         if self.find(key).is_some() && !replace {
@@ -83,6 +89,7 @@ impl Store {
         if place.directory.exists() {
             fs_err::remove_dir_all(&place.directory)?;
         }
+        move_to(log, &self.log(key))?;
         move_to(&from.directory, &place.directory)?;
         move_to(&from.record_path(), &place.record_path())?;
         Ok(place)

@@ -117,9 +117,13 @@ impl Run {
 
     fn describe(&self) -> String {
         let environment = self.environment.iter().map(|(name, value)| format!("{name}={}", quoted(value)));
-        let command = self.command.iter().map(|word| quoted(word));
-        let words = environment.chain(command).collect::<Vec<_>>().join(" ");
+        let words = environment.chain([self.command_line()]).collect::<Vec<_>>().join(" ");
         if self.optional { format!("{words} (if the tree has it)") } else { words }
+    }
+
+    /// What a person would type, without the environment.
+    pub fn command_line(&self) -> String {
+        self.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     }
 }
 

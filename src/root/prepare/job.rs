@@ -1,0 +1,215 @@
+//! A tree in the making.
+
+use super::stages::{Keys, Stages};
+use super::{Preparation, PrepareError};
+use crate::root::apt::{self, Mirror, Repository};
+use crate::root::deb::{self, Left};
+use crate::root::repository::{Chosen, debian_architecture};
+use crate::root::sandbox::{Log, Operation, Run, Session};
+use crate::root::setup::{Step, initrd};
+use crate::root::store::{Key, Work, copy_tree};
+use std::io;
+use std::path::PathBuf;
+
+/// A tree in the making.
+pub(super) struct Job<'a> {
+    pub(super) preparation: &'a Preparation<'a>,
+    pub(super) stages: &'a Stages<'a>,
+    pub(super) repositories: &'a [Repository],
+    pub(super) work: &'a Work,
+    pub(super) log: Log,
+}
+
+impl Job<'_> {
+    /// Makes it, from the last phase on that is kept.
+    pub(super) fn make(&self, chosen: &[Chosen], keys: &Keys) -> Result<Vec<&'static str>, PrepareError> {
+        let reused = self.packages(chosen, keys)?;
+        self.settle()?;
+        (self.preparation.begun)("writing the record");
+        self.sandbox(&self.work.tree().give(self.stages.epoch))?;
+        Ok(reused)
+    }
+
+    /// What happens after a failure: nothing of it runs any more, and its user can look into the tree, or delete it.
+    pub(super) fn left(&self, error: PrepareError) -> PrepareError {
+        match (error, self.work.leave(self.stages.epoch)) {
+            (PrepareError::Sandbox(error, _), Ok(place)) => {
+                PrepareError::Sandbox(error, Some(place.directory))
+            }
+            (error, _) => error,
+        }
+    }
+
+    fn sandbox(&self, session: &Session) -> Result<Vec<Vec<u8>>, PrepareError> {
+        let begun = self.preparation.begun;
+        let limit = self.preparation.limit;
+        let session = &Session { operations: limited(&session.operations, limit), ..session.clone() };
+        Ok(self.preparation.sandbox.run(session, &self.log, &mut |operation| {
+            if let Operation::Run(run) = operation
+                && !run.optional
+            {
+                begun(&run.what);
+            }
+        })?)
+    }
+
+    /// A session in the tree.
+    fn session(&self, operations: Vec<Operation>) -> Session {
+        Session { tree: self.work.tree().directory, inputs: self.inputs(), operations, ..Session::default() }
+    }
+
+    fn inputs(&self) -> Vec<(String, PathBuf)> {
+        let packages = self.preparation.fetcher.cache().directory().to_owned();
+        let mut inputs = self.stages.setup.inputs();
+        inputs.push((deb::PACKAGES.to_owned(), packages));
+        inputs
+    }
+
+    /// Takes a kept phase into the tree.
+    fn resume(&self, key: &Key) -> Result<bool, PrepareError> {
+        let found = self.preparation.store.find(key).filter(|_| self.preparation.reuse);
+        let Some(place) = found else { return Ok(false) };
+        copy_tree(&place, &self.work.tree())?;
+        self.sandbox(&self.work.tree().take())?;
+        Ok(true)
+    }
+
+    /// Keeps a phase that is done; the tree goes on.
+    fn keep(&self, key: &Key) -> Result<(), PrepareError> {
+        let place = self.work.tree();
+        self.sandbox(&place.give(self.stages.epoch))?;
+        self.preparation.store.keep_copy(key, &place, !self.preparation.reuse)?;
+        self.sandbox(&place.take())?;
+        Ok(())
+    }
+
+    fn packages(&self, chosen: &[Chosen], keys: &Keys) -> Result<Vec<&'static str>, PrepareError> {
+        if self.resume(&keys.installed)? {
+            return Ok(vec!["packages"]);
+        }
+        let reused = self.first_tree(chosen, keys)?;
+        self.install()?;
+        self.keep(&keys.installed)?;
+        Ok(reused)
+    }
+
+    fn first_tree(&self, chosen: &[Chosen], keys: &Keys) -> Result<Vec<&'static str>, PrepareError> {
+        if self.resume(&keys.bootstrap)? {
+            return Ok(vec!["bootstrap"]);
+        }
+        self.bootstrap(chosen)?;
+        self.keep(&keys.bootstrap)?;
+        Ok(Vec::new())
+    }
+
+    /// Everything up to the packages that the tree's apt chooses, which are fetched.
+    pub(super) fn fetch(&self, chosen: &[Chosen], keys: &Keys) -> Result<Vec<&'static str>, PrepareError> {
+        // A bootstrap that is kept may be of packages that are not.
+        apt::fetch_chosen(chosen, self.repositories, &self.preparation.around())?;
+        let reused = self.first_tree(chosen, keys)?;
+        if !self.stages.image.is_empty() {
+            self.fetched(&self.mirror()?)?;
+        }
+        Ok(reused)
+    }
+
+    /// The packages that the tree's apt chooses are in the mirror.
+    fn fetched(&self, mirror: &Mirror) -> Result<(), PrepareError> {
+        let Stages { settings, image: names, .. } = self.stages;
+        let operations = vec![settings.update(), settings.solve(names)];
+        let session = Session { binds: vec![mirror.bind()], ..self.session(operations) };
+        let results = self.sandbox(&session)?;
+        let printed = results.last().map(Vec::as_slice).unwrap_or_default();
+        (self.preparation.begun)("fetching packages");
+        mirror.add(&String::from_utf8_lossy(printed), &self.preparation.around())?;
+        Ok(())
+    }
+
+    fn bootstrap(&self, chosen: &[Chosen]) -> Result<(), PrepareError> {
+        let Preparation { begun, .. } = self.preparation;
+        begun(&format!("fetching {} packages", chosen.len()));
+        let stored = apt::fetch_chosen(chosen, self.repositories, &self.preparation.around())?;
+        let packages = chosen.iter().zip(&stored);
+        let packages =
+            packages.map(|(one, stored)| (format!("{} {}", one.name, one.version), stored.relative()));
+        let architectures = vec![debian_architecture(self.preparation.recipe.arch).to_owned()];
+        let options = deb::Options {
+            architectures,
+            filters: self.stages.settings.filters.clone(),
+            threads: rayon::current_num_threads(),
+        };
+        begun(&format!("unpacking {} packages", chosen.len()));
+        let unpack = Operation::Unpack(deb::Unpack { packages: packages.collect(), options });
+        let session = Session { bare: true, ..self.session(vec![unpack]) };
+        let results = self.sandbox(&session)?;
+        let left: Left = serde_json::from_slice(results.first().map(Vec::as_slice).unwrap_or_default())
+            .map_err(io::Error::from)?;
+        let mirror = self.mirror()?;
+        let operations = self.stages.configure(&left);
+        self.sandbox(&Session { binds: vec![mirror.bind()], ..self.session(operations) })?;
+        Ok(())
+    }
+
+    fn mirror(&self) -> Result<Mirror, PrepareError> {
+        Ok(Mirror::write(&self.work.beside("mirror"), self.repositories, &self.stages.settings)?)
+    }
+
+    /// What comes into the tree behind the bootstrap, before the description's files.
+    fn install(&self) -> Result<(), PrepareError> {
+        self.sandbox(&self.scripted(self.stages.early()))?;
+        let Stages { settings, image: names, .. } = self.stages;
+        if names.is_empty() {
+            return Ok(());
+        }
+        let mirror = self.mirror()?;
+        self.fetched(&mirror)?;
+        let operations = vec![settings.hold_services(), settings.install(names)];
+        self.sandbox(&Session { binds: vec![mirror.bind()], ..self.session(operations) })?;
+        Ok(())
+    }
+
+    /// A session in which scripts of the description run.
+    fn scripted(&self, operations: Vec<Operation>) -> Session {
+        Session { network: self.preparation.recipe.network, ..self.session(operations) }
+    }
+
+    /// Everything behind the packages.
+    fn settle(&self) -> Result<(), PrepareError> {
+        self.sandbox(&self.scripted(self.stages.settle()))?;
+        let removal = self.stages.remove();
+        if !removal.is_empty() {
+            let mirror = self.mirror()?;
+            self.sandbox(&Session { binds: vec![mirror.bind()], ..self.session(removal) })?;
+        }
+        let finish = self.stages.finish();
+        if !finish.is_empty() {
+            self.sandbox(&self.scripted(finish))?;
+        }
+        self.initrds()?;
+        self.sandbox(&Session { bare: true, ..self.session(self.stages.end()) })?;
+        Ok(())
+    }
+
+    /// An initrd for each kernel, unless the type says that there is to be none.
+    fn initrds(&self) -> Result<(), PrepareError> {
+        let Some(wanted) = self.stages.initrds() else { return Ok(()) };
+        let find = Operation::Setup(Step::Initrd(initrd::Task::Find(wanted.clone())));
+        let results = self.sandbox(&Session { bare: true, ..self.session(vec![find]) })?;
+        let found = results.first().map(Vec::as_slice).unwrap_or_default();
+        let found: initrd::Found = serde_json::from_slice(found).map_err(io::Error::from)?;
+        let make = initrd::make(&found, &wanted)?;
+        if !make.is_empty() {
+            self.sandbox(&self.session(make))?;
+        }
+        Ok(())
+    }
+}
+
+/// Each program ends after `limit` seconds.
+pub(super) fn limited(operations: &[Operation], limit: u32) -> Vec<Operation> {
+    let limited = |operation: &Operation| match operation {
+        Operation::Run(run) => Operation::Run(Run { limit, ..run.clone() }),
+        other => other.clone(),
+    };
+    operations.iter().map(limited).collect()
+}

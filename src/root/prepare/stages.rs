@@ -1,0 +1,287 @@
+//! What is done to a tree, stage by stage, before anything is known of the tree itself: a [plan](Stages::planned) prints it, a
+//! job does it.
+
+use super::finish::{Finishing, finishing};
+use super::{PrepareError, Recipe};
+use crate::describe::Diagnostics;
+use crate::model::words::PatternType;
+use crate::model::{Item, Phase, Scope, elements};
+use crate::root::apt::{self, Repository, steps};
+use crate::root::deb::Left;
+use crate::root::repository::{self, Base, Chosen, Source, closure, debian_architecture};
+use crate::root::sandbox::{Operation, Run};
+use crate::root::settle;
+use crate::root::setup::functions::FUNCTIONS;
+use crate::root::setup::scrub::Scrub;
+use crate::root::setup::{self, Setup, Step, initrd};
+use crate::root::store::Key;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The work of a recipe.
+pub(super) struct Stages<'a> {
+    pub(super) recipe: &'a Recipe<'a>,
+    pub(super) sources: &'a [Source],
+    pub(super) setup: Setup,
+    pub(super) epoch: i64,
+    /// What is installed, before anything is.
+    bootstrap: Vec<String>,
+    pub(super) image: Vec<String>,
+    uninstall: Vec<String>,
+    delete: Vec<String>,
+    pub(super) settings: steps::Settings,
+}
+
+/// Keys of what is kept.
+pub(super) struct Keys {
+    pub(super) bootstrap: Key,
+    pub(super) installed: Key,
+    pub(super) tree: Key,
+}
+
+/// A stage, for people and programs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stage {
+    /// `bootstrap`, `packages`, `setup`, `removal`, `finish`, `initrds`, `end`.
+    pub name: &'static str,
+    /// In order.
+    pub operations: Vec<Planned>,
+}
+
+/// An operation that is to come.
+#[derive(Clone, Debug, Serialize)]
+pub struct Planned {
+    /// For people: `install packages`, `config.sh`, `write /etc/ImageID (7 bytes)`.
+    pub operation: String,
+    /// Of a program of the tree: what a person would type there. Everything else is done by this program.
+    pub command: Option<String>,
+    /// Its environment, on top of what every program has.
+    pub environment: BTreeMap<String, String>,
+    /// Whether it is passed over where the tree has no such program.
+    pub optional: bool,
+    /// Whether it reaches the network.
+    pub network: bool,
+}
+
+impl<'a> Stages<'a> {
+    pub(super) fn of(
+        recipe: &'a Recipe<'a>,
+        sources: &'a [Source],
+        epoch: i64,
+    ) -> Result<Stages<'a>, PrepareError> {
+        let Recipe { description, selection, .. } = recipe;
+        let setup = Setup::of(description, selection, &recipe.identity(epoch)?);
+        let setup = setup.map_err(|problems| PrepareError::Description(Diagnostics::new(problems)))?;
+        let names = |phase| -> Vec<String> { selection.names(phase, Item::Package).into_keys().collect() };
+        let settings = steps::Settings {
+            recommends: selection.pattern(Phase::Image) == PatternType::PlusRecommended,
+            filters: settle::filters(selection),
+            epoch,
+        };
+        Ok(Stages {
+            recipe,
+            sources,
+            setup,
+            epoch,
+            bootstrap: names(Phase::Bootstrap),
+            image: names(Phase::Image),
+            uninstall: names(Phase::Uninstall),
+            delete: names(Phase::Delete),
+            settings,
+        })
+    }
+
+    /// What a first tree is made of.
+    pub(super) fn chosen(&self, repositories: &[Repository]) -> Result<Vec<Chosen>, PrepareError> {
+        let catalogue = apt::catalogue(repositories)?;
+        let names: Vec<&str> = self.bootstrap.iter().map(String::as_str).collect();
+        let architecture = debian_architecture(self.recipe.arch);
+        let wanted = repository::Wanted { base: Base::Essential, names: &names, architecture };
+        Ok(closure(&catalogue, &wanted)?)
+    }
+
+    pub(super) fn keys(&self, repositories: &[Repository], chosen: &[Chosen]) -> Result<Keys, PrepareError> {
+        let Recipe { description, selection, seed, network, finish, .. } = self.recipe;
+        let text = |lines: &[String]| lines.join("\n").into_bytes();
+        let packages: Vec<String> = chosen.iter().map(|one| format!("{:?}", one.digest)).collect();
+        let offered: Vec<String> = repositories.iter().flat_map(|one| one.digests.clone()).collect();
+        let bootstrap = Key::new(concat!("bootstrap ", env!("CARGO_PKG_VERSION")))
+            .and("epoch", self.epoch.to_string().as_bytes())
+            .and("packages", &text(&packages))
+            .and("filters", format!("{:?}", self.settings.filters).as_bytes());
+        let installed = bootstrap
+            .clone()
+            .and("offered", &text(&offered))
+            .and("image", &text(&self.image))
+            .and("recommends", &[u8::from(self.settings.recommends)])
+            .and("early", &settle::early_inputs(description, selection, &self.setup)?);
+        let removed = [self.uninstall.clone(), vec![String::new()], self.delete.clone()].concat();
+        let tree = installed
+            .clone()
+            .and("removed", &text(&removed))
+            .and("seed", seed.unwrap_or_default())
+            .and("network", &[u8::from(*network)])
+            .and("finish", format!("{finish:?}").as_bytes())
+            .and("profiles", selection.profiles.join(" ").as_bytes())
+            .and("description", &settle::inputs(description)?);
+        Ok(Keys { bootstrap, installed, tree })
+    }
+
+    /// The unpacked packages of the bootstrap are configured.
+    pub(super) fn configure(&self, left: &Left) -> Vec<Operation> {
+        std::iter::once(self.settings.hold_services()).chain(self.settings.configure(left)).collect()
+    }
+
+    /// What comes into the tree in front of the packages of the image.
+    pub(super) fn early(&self) -> Vec<Operation> {
+        self.setup.bootstrap(FUNCTIONS)
+    }
+
+    /// Everything behind the packages, up to `config.sh`.
+    pub(super) fn settle(&self) -> Vec<Operation> {
+        let mut operations = vec![self.settings.release_services()];
+        operations.extend(self.setup.refresh(FUNCTIONS));
+        operations.extend(self.setup.configure());
+        operations.extend(setup::repositories(&self.kept_repositories()));
+        operations.extend(self.kept_priorities());
+        operations.extend(self.setup.config());
+        operations
+    }
+
+    /// What is uninstalled, and what is deleted.
+    pub(super) fn remove(&self) -> Vec<Operation> {
+        let uninstall = (!self.uninstall.is_empty()).then(|| self.settings.uninstall(&self.uninstall));
+        let delete = (!self.delete.is_empty()).then(|| self.settings.delete(&self.delete));
+        uninstall.into_iter().chain(delete.into_iter().flatten()).collect()
+    }
+
+    /// The scripts that KIWI runs when it makes an image of a tree.
+    pub(super) fn finish(&self) -> Vec<Operation> {
+        self.recipe.finish.iter().flat_map(|finish| finishing(&self.setup, finish)).collect()
+    }
+
+    /// What initrds must be able to do; `None` where the type says that there is to be none.
+    pub(super) fn initrds(&self) -> Option<initrd::Wanted> {
+        let selection = self.recipe.selection;
+        let said = selection.said();
+        if said.and_then(|said| said.initrd_system.as_ref()).is_some_and(|said| said.text == "none") {
+            return None;
+        }
+        let applies = |scope: &elements::Drivers| {
+            Scope::of(&scope.profiles, &None).applies(&selection.profiles, selection.machine)
+        };
+        let drivers = selection.model.said.drivers.iter().filter(|drivers| applies(drivers));
+        let drivers = drivers.flat_map(|drivers| &drivers.file).filter_map(|file| file.name.as_ref());
+        Some(initrd::Wanted {
+            filesystem: said.and_then(|said| said.filesystem.as_ref()).map(|said| said.text.clone()),
+            drivers: drivers.map(|name| name.text.clone()).collect(),
+            epoch: self.epoch,
+            ..initrd::Wanted::default()
+        })
+    }
+
+    /// The state of the build is taken away.
+    pub(super) fn end(&self) -> Vec<Operation> {
+        let scrub = Scrub { epoch: self.epoch, ..Scrub::default() };
+        [Step::MachineId, Step::Scrub(scrub)].map(Operation::Setup).to_vec()
+    }
+
+    fn kept(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter().filter(|source| source.imageinclude || source.imageonly)
+    }
+
+    /// Repositories that the finished image knows (`imageinclude`, `imageonly`).
+    fn kept_repositories(&self) -> Vec<(String, String)> {
+        self.kept().map(|source| (source.name.clone(), source.list())).collect()
+    }
+
+    /// Priorities of repositories that the finished image knows.
+    fn kept_priorities(&self) -> Vec<Operation> {
+        let file = |source: &Source| {
+            let path = format!("/etc/apt/preferences.d/{}.pref", source.name);
+            source.preferences().map(|text| Operation::Setup(Step::write(path, text)))
+        };
+        self.kept().filter_map(file).collect()
+    }
+
+    /// All of it, as far as it does not depend on what is in the repositories and in the tree; that is said in words.
+    pub(super) fn planned(&self) -> Vec<Stage> {
+        let network = self.recipe.network;
+        let stage = |name, operations| Stage { name, operations };
+        let stages = [
+            stage("bootstrap", self.planned_bootstrap()),
+            stage("packages", self.planned_packages()),
+            stage("setup", all(&self.settle(), network)),
+            stage("removal", all(&self.remove(), false)),
+            stage("finish", all(&self.finish(), network)),
+            stage("initrds", self.planned_initrds()),
+            stage("end", all(&self.end(), false)),
+        ];
+        stages.into_iter().filter(|stage| !stage.operations.is_empty()).collect()
+    }
+
+    fn planned_bootstrap(&self) -> Vec<Planned> {
+        let architecture = debian_architecture(self.recipe.arch);
+        let used = self.sources.iter().filter(|source| source.serves(architecture));
+        let mut list: Vec<Planned> = used
+            .map(|source| Planned::reached(format!("read {} {}", source.location, source.directory())))
+            .collect();
+        let names = [&["the essential packages", "apt"].map(str::to_owned)[..], &self.bootstrap].concat();
+        let names = format!("{}, and what they depend on", names.join(", "));
+        list.push(Planned::reached(format!("fetch {names}")));
+        list.push(Planned::worded(format!("unpack {names}")));
+        let configure = all(&self.configure(&Left::default()), false);
+        let (hold, configure) = configure.split_at(1);
+        list.extend_from_slice(hold);
+        list.push(Planned::worded("run the preinst scripts of what was unpacked"));
+        list.push(Planned::worded("configure the essential packages"));
+        list.extend_from_slice(configure);
+        list
+    }
+
+    fn planned_packages(&self) -> Vec<Planned> {
+        let mut list = all(&self.early(), self.recipe.network);
+        if !self.image.is_empty() {
+            list.extend(all(&[self.settings.update(), self.settings.solve(&self.image)], false));
+            list.push(Planned::reached("fetch what apt has chosen".to_owned()));
+            list.extend(all(&[self.settings.hold_services(), self.settings.install(&self.image)], false));
+        }
+        list
+    }
+
+    fn planned_initrds(&self) -> Vec<Planned> {
+        let Some(wanted) = self.initrds() else { return Vec::new() };
+        let find = Operation::Setup(Step::Initrd(initrd::Task::Find(wanted)));
+        let make =
+            "make an initrd for each kernel by the tree's update-initramfs or dracut, and look into it";
+        [Planned::of(&find, false), Planned::worded(make)].to_vec()
+    }
+}
+
+/// What [`finish`](super::finish()) will do.
+pub fn planned_finish(setup: &Setup, finish: &Finishing, network: bool) -> Vec<Stage> {
+    let operations = all(&finishing(setup, finish), network);
+    vec![Stage { name: "finish", operations }]
+}
+
+fn all(operations: &[Operation], network: bool) -> Vec<Planned> {
+    operations.iter().map(|operation| Planned::of(operation, network)).collect()
+}
+
+impl Planned {
+    /// `network`: whether programs reach it.
+    fn of(operation: &Operation, network: bool) -> Planned {
+        let Operation::Run(run) = operation else { return Planned::worded(operation.describe()) };
+        let Run { what, environment, optional, .. } = run.clone();
+        Planned { operation: what, command: Some(run.command_line()), environment, optional, network }
+    }
+
+    fn worded(operation: impl Into<String>) -> Planned {
+        let operation = operation.into();
+        Planned { operation, command: None, environment: BTreeMap::new(), optional: false, network: false }
+    }
+
+    fn reached(operation: String) -> Planned {
+        Planned { network: true, ..Planned::worded(operation) }
+    }
+}
