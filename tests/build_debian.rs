@@ -502,6 +502,34 @@ fn what_did_not_change_is_not_made_again() {
 }
 
 #[test]
+fn a_tar_of_the_tree_is_the_tree() {
+    let Some(house) = house("a tar of the tree") else { return };
+    let case = house.case("first");
+    let tar = |words: &[&str]| bounded(case.command(&[&["prepare", "d", "--tar"], words].concat()));
+    let made: serde_json::Value =
+        serde_json::from_str(&tar(&["out/first.tar", "--json"]).ends(0).stdout).unwrap();
+    let read =
+        run(&mut case.command(&["tree", "out/first.tar", "--epoch", &made["epoch"].to_string()])).ends(0);
+    assert_eq!(differences(&read.stdout, &house.record), Vec::<String>::new());
+    let again = tar(&["out/first.tar"]).ends(1);
+    assert!(
+        again.stderr.contains("is there already") && again.stderr.contains("--force"),
+        "{}",
+        again.stderr
+    );
+    let before = std::fs::read(case.at.join("out/first.tar")).unwrap();
+    tar(&["out/first.tar", "--force"]).ends(0);
+    assert!(std::fs::read(case.at.join("out/first.tar")).unwrap() == before, "not the same bytes");
+    let compressed = tar(&["out/first.tar.gz"]).ends(2);
+    assert!(compressed.stderr.contains("name it without .gz"), "{}", compressed.stderr);
+    // What a machine makes of it, which knows nothing of us.
+    let listed = run(Command::new("tar").args(["-tvf"]).arg(case.at.join("out/first.tar"))).ends(0);
+    let line = listed.stdout.lines().find(|line| line.ends_with(" usr/bin/passwd")).unwrap();
+    assert!(line.starts_with("-rwsr-xr-x 0/0 "), "{line}");
+    std::fs::remove_file(case.at.join("out/first.tar")).unwrap();
+}
+
+#[test]
 fn the_cache_alone_is_enough_and_nothing_else_is_asked() {
     let Some(house) = house("--offline") else { return };
     // A server of its own, which counts.

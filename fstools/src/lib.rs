@@ -8,4 +8,5 @@ pub mod ext;
 pub mod fat;
 pub mod registry;
 pub mod swap;
+pub mod tar;
 pub mod tree;

@@ -6,9 +6,11 @@ use super::fail::{Code, Failure};
 use super::sandbox::{Sandboxed, found};
 use super::say::{FetchBar, Voice};
 use super::setting::Setting;
+use super::tree::read;
 use crate::build::RawFirst;
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::{Description, load_with};
+use crate::emit::{self, Output};
 use crate::resolve::{self, Choice, select};
 use crate::root::EDIT_BOOT_INSTALL;
 use crate::root::edit_disk::{EditDisk, boot_device, edit_disk};
@@ -21,8 +23,10 @@ use crate::root::sandbox::{Mode, Sandbox};
 use crate::root::setup::Setup;
 use crate::root::store::{Store, Work, copy_tree};
 use crate::root::tree::Place;
+use crate::survey::{Origin, Survey};
 use clap::Args;
 use diskwright_formats::identity::Identity;
+use diskwright_fstools::tar::{self, Archive};
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -58,8 +62,14 @@ pub(super) struct Prepare {
     /// Directory of the description, or its file
     pub(super) description: PathBuf,
     /// The directory that becomes the tree; its record appears beside it, as DIR.tree
-    #[arg(long, value_name = "DIR")]
-    pub(super) root: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "tar")]
+    pub(super) root: Option<PathBuf>,
+    /// A tar of the tree (pax, uncompressed), for `create --root FILE` and other programs
+    #[arg(long, value_name = "FILE")]
+    pub(super) tar: Option<PathBuf>,
+    /// Replace a tar that exists
+    #[arg(long, requires = "tar")]
+    pub(super) force: bool,
     #[command(flatten)]
     pub(super) selection: Selection,
     #[command(flatten)]
@@ -76,8 +86,9 @@ pub(super) struct Prepare {
 #[derive(Serialize)]
 struct Prepared<'a> {
     schema: u32,
-    directory: &'a Path,
-    record: PathBuf,
+    directory: Option<&'a Path>,
+    record: Option<PathBuf>,
+    tar: Option<&'a Path>,
     epoch: i64,
     reused: &'a [&'static str],
     log: &'a Path,
@@ -85,12 +96,34 @@ struct Prepared<'a> {
 
 /// Makes the tree of a description.
 pub(super) fn prepare(args: Prepare, setting: &Setting, voice: Voice) -> Result<(), Failure> {
-    let Prepare { description, root, selection, changes, fetching, sandboxed, arch } = args;
+    let Prepare { description, root, tar, force, selection, changes, fetching, sandboxed, arch } = args;
     let shape = Shape { arch, ..Shape::default() };
     let choice = choice(&selection, &shape, OsStr::new(""))?;
     let loaded = load_with(&description, selection.kiwi_file.as_deref(), &choice, &changes.overrides());
     let description = loaded.map_err(|error| voice.load_error(error))?;
-    let place = Place::of(&root).ok_or_else(|| {
+    // Said before the work, not behind it.
+    let place = root.as_deref().map(new_place).transpose()?;
+    tar.iter().try_for_each(|tar| new_tar(tar, force))?;
+    let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: None };
+    let ready = tree(&description, &choice, &way, place.as_ref(), setting, voice)?;
+    tar.iter().try_for_each(|tar| archive(&ready, tar, force, setting, voice))?;
+    let directory = place.as_ref().map(|place| place.directory.as_path());
+    let result = Prepared {
+        schema: 2,
+        directory,
+        record: place.as_ref().map(Place::record_path),
+        tar: tar.as_deref(),
+        epoch: ready.epoch,
+        reused: &ready.reused,
+        log: &ready.log,
+    };
+    let made = directory.into_iter().chain(tar.as_deref());
+    voice.result(&result, &made.map(|path| format!("{}\n", path.display())).collect::<String>())
+}
+
+/// A directory that is not there yet, or empty.
+fn new_place(root: &Path) -> Result<Place, Failure> {
+    let place = Place::of(root).ok_or_else(|| {
         Failure::new(Code::Usage, format!("--root {}: not the name of a directory", root.display()))
     })?;
     if place.directory.exists() && !is_empty(&place.directory) {
@@ -99,24 +132,50 @@ pub(super) fn prepare(args: Prepare, setting: &Setting, voice: Voice) -> Result<
             Failure::new(Code::Refused, message).hint("name a directory that is not there, or an empty one")
         );
     }
-    // Said before the work, not behind it.
     fs_err::create_dir_all(&place.parent)?;
-    rustix::fs::access(&place.parent, rustix::fs::Access::WRITE_OK).map_err(|error| {
-        let message =
-            format!("{}: cannot be written: {}", place.parent.display(), std::io::Error::from(error));
+    writable(&place.parent)?;
+    Ok(place)
+}
+
+/// A file that may be written.
+fn new_tar(tar: &Path, force: bool) -> Result<(), Failure> {
+    let name = tar.file_name().unwrap_or_default().to_string_lossy();
+    if let Some(ending) = [".gz", ".tgz", ".xz", ".zst", ".bz2"].iter().find(|ending| name.ends_with(*ending))
+    {
+        let message = format!("--tar {}: the archive is not compressed", tar.display());
+        let hint = format!("name it without {ending}, and compress it by other means");
+        return Err(Failure::new(Code::Usage, message).hint(hint));
+    }
+    if tar.exists() && !force {
+        let message = format!("{}: is there already", tar.display());
+        return Err(Failure::new(Code::Refused, message).hint("--force replaces it"));
+    }
+    let parent = tar.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs_err::create_dir_all(parent)?;
+    writable(parent)
+}
+
+fn writable(directory: &Path) -> Result<(), Failure> {
+    rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).map_err(|error| {
+        let message = format!("{}: cannot be written: {}", directory.display(), std::io::Error::from(error));
         Failure::new(Code::Environment, message)
-    })?;
-    let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: None };
-    let ready = tree(&description, &choice, &way, Some(&place), setting, voice)?;
-    let result = Prepared {
-        schema: 1,
-        directory: &ready.place.directory,
-        record: ready.place.record_path(),
-        epoch: ready.epoch,
-        reused: &ready.reused,
-        log: &ready.log,
-    };
-    voice.result(&result, &format!("{}\n", ready.place.directory.display()))
+    })
+}
+
+/// Writes the tree as a tar.
+fn archive(ready: &Ready, tar: &Path, force: bool, setting: &Setting, voice: Voice) -> Result<(), Failure> {
+    let (path, record) = (ready.place.directory.clone(), Some(ready.place.record_path()));
+    let setting = &setting.of_epoch(Some(ready.epoch));
+    let Survey { tree, contents, .. } =
+        read(&Origin::Directory { path, record }, None, setting, tar.parent())?;
+    let Archive { layout, left_out } = tar::lay(&tree)?;
+    left_out.iter().for_each(|path| voice.note(&format!("a socket, left out of the tar: {path}")));
+    drop(tree);
+    let emit = emit::Options { overwrite: force, ..super::emitting(setting) };
+    let bar = voice.bar("writing")?;
+    let outputs = [Output { layout, path: tar.to_owned() }];
+    emit::emit(&outputs, &contents, &emit, &bar)?;
+    Ok(())
 }
 
 /// `diskwright fetch`

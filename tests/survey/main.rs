@@ -10,3 +10,4 @@ mod tar_bytes;
 mod tar_gnu;
 mod tar_hostile;
 mod tar_model;
+mod tar_written;

@@ -54,7 +54,9 @@ pub(super) fn prepare(task: &Task<'_>) -> Result<(), Failure> {
     let shape = shape(call, &task.options.making.shape, *voice)?;
     let args = Prepare {
         description: path(call, "description"),
-        root: path(call, "root"),
+        root: Some(path(call, "root")),
+        tar: None,
+        force: false,
         selection: selection(call, *voice)?,
         changes: changes(call, *voice)?,
         fetching: Fetching::default(),
