@@ -7,12 +7,12 @@ pub use raw_first::{RawFirst, finish_raw, write_raw};
 use crate::compose::{Composed, compose, unwritten};
 use crate::emit::{self, Calls, EmitError, Progress, Written};
 use crate::model::Image;
-use crate::plan::{CLONES, Fit, draft, fit, fs_identity, plan, within};
+use crate::plan::{Fit, draft, fit, fs_identity, is_image, plan, within};
 use crate::report::LayoutReport;
 use crate::survey::{Images, Survey, SurveyError, images};
 use diskwright_formats::fault::{Refusal, RefusalKind, ReidError, Spot};
 use diskwright_formats::identity::Identity;
-use diskwright_formats::layout::{Contents, Reader};
+use diskwright_formats::layout::{Contents, Extent, Layout, Reader, What};
 use diskwright_fstools::registry::find;
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -30,8 +30,21 @@ pub struct Request<'a> {
     pub file: Option<String>,
     /// Length in bytes of the largest image that is wanted.
     pub largest: Option<u64>,
+    /// What is written beside the images.
+    pub lists: Vec<List>,
     /// How they are written.
     pub emit: emit::Options,
+}
+
+/// A text about an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct List {
+    /// What it is: [`PACKAGES`](crate::plan::PACKAGES) or [`VERIFIED`](crate::plan::VERIFIED).
+    pub kind: &'static str,
+    /// Its name.
+    pub file: String,
+    /// Its bytes.
+    pub text: Vec<u8>,
 }
 
 /// A stage of the way, in order.
@@ -68,7 +81,7 @@ fn layout<S: Serializer>(fit: &Fit, serializer: S) -> Result<S::Ok, S::Error> {
 pub struct OutputReport {
     /// Its path.
     pub path: PathBuf,
-    /// Row of the disk registry, `clones.json`; `None`: a bare file system.
+    /// Row of the disk registry; `clones.json`, `packages`, `verified`; `None`: a bare file system.
     pub format: Option<String>,
     /// Length in bytes.
     pub len: u64,
@@ -201,15 +214,38 @@ pub fn run(
     let (fit, composed) = lay(request.image, request.identity, tree, &contents, &images, stage)?;
     too_large(request, &fit)?;
     stage(Stage::Emit);
+    let (outputs, calls) = written(request, composed, &contents, progress)?;
+    Ok(Report { fit, outputs, calls })
+}
+
+/// Writes what was composed, and the lists beside it.
+fn written(
+    request: &Request<'_>,
+    composed: Vec<Composed>,
+    contents: &dyn Contents,
+    progress: &dyn Progress,
+) -> Result<(Vec<OutputReport>, Calls), BuildError> {
+    let mut composed = composed;
+    composed.extend(request.lists.iter().map(|list| {
+        let layout = text_layout(&list.text);
+        Composed { file: list.file.clone(), format: Some(list.kind.to_owned()), layout }
+    }));
     let formats: Vec<Option<String>> = composed.iter().map(|one| one.format.clone()).collect();
     let outputs = outputs(request, composed);
     let (written, calls) =
-        emit::emit(&outputs, &contents, &request.emit, progress).map_err(BuildError::Emit)?;
+        emit::emit(&outputs, contents, &request.emit, progress).map_err(BuildError::Emit)?;
     let outputs = written.into_iter().zip(formats).map(|(written, format)| {
         let Written { path, len, allocated } = written;
         OutputReport { path, format, len, allocated }
     });
-    Ok(Report { fit, outputs: outputs.collect(), calls })
+    Ok((outputs.collect(), calls))
+}
+
+/// A file of bytes.
+fn text_layout(text: &[u8]) -> Layout {
+    let extent = Extent::of_bytes(0, text.to_vec(), What::new(&"list"));
+    let extents = if text.is_empty() { vec![] } else { vec![extent] };
+    Layout::new(text.len() as u64, extents, vec![]).expect("at most one extent, from end to end")
 }
 
 fn too_large(request: &Request<'_>, fit: &Fit) -> Result<(), Refusal> {
@@ -219,7 +255,7 @@ fn too_large(request: &Request<'_>, fit: &Fit) -> Result<(), Refusal> {
 }
 
 fn outputs(request: &Request<'_>, composed: Vec<Composed>) -> Vec<emit::Output> {
-    let is_image = |one: &Composed| one.format.as_deref() != Some(CLONES);
+    let is_image = |one: &Composed| is_image(one.format.as_deref());
     let single = composed.iter().filter(|one| is_image(one)).count() == 1;
     let given = request.file.as_ref().filter(|_| single);
     let output = |one: Composed| {

@@ -84,6 +84,7 @@ fn two_formats_are_written_from_one_disk() {
             directory: directory.clone(),
             file: None,
             largest: None,
+            lists: Vec::new(),
             emit: emit::Options { threads, sync: false, overwrite: false },
         };
         let survey = surveyed(&description, &resolved, work.path());

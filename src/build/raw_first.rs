@@ -5,9 +5,9 @@
 //! lay --> raw file --(a script changes it)--> its bytes --> containers --> outputs
 //! ```
 
-use super::{BuildError, OutputReport, Report, Request, Stage, outputs, place_images, too_large};
+use super::{BuildError, Report, Request, Stage, place_images, too_large, written};
 use crate::compose::{compose_disk, contain};
-use crate::emit::{self, Calls, Progress, Written};
+use crate::emit::{self, Calls, Progress};
 use crate::plan::{Fit, fit, plan};
 use crate::survey::{Survey, images, raw_disk};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
@@ -95,15 +95,8 @@ pub fn finish_raw(
     stage(Stage::Compose);
     let composed = contain(&raw.fit, &layout, request.identity)?;
     stage(Stage::Emit);
-    let formats: Vec<Option<String>> = composed.iter().map(|one| one.format.clone()).collect();
-    let outputs = outputs(request, composed);
-    let (written, calls) =
-        emit::emit(&outputs, &contents, &request.emit, progress).map_err(BuildError::Emit)?;
-    let outputs = written.into_iter().zip(formats).map(|(written, format)| {
-        let Written { path, len, allocated } = written;
-        OutputReport { path, format, len, allocated }
-    });
-    Ok(Report { fit: raw.fit.clone(), outputs: outputs.collect(), calls: raw.calls + calls })
+    let (outputs, calls) = written(request, composed, &contents, progress)?;
+    Ok(Report { fit: raw.fit.clone(), outputs, calls: raw.calls + calls })
 }
 
 /// A directory of its own beside the outputs, where there is room for them; and the name of the disk.

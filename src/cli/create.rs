@@ -10,14 +10,15 @@ use super::scripts::{RAW_FIRST, Scripts};
 use super::setting::Setting;
 use super::timing::Clock;
 use super::tree::{origin, read, surveying, system_of};
-use crate::build::{self, BuildError, Report, Request, Stage, identity};
+use crate::build::{self, BuildError, List, Report, Request, Stage, identity};
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::{Description, load_with};
-use crate::emit;
+use crate::emit::{self, EmitError};
 use crate::model::{Arch, Image, ImageSource, System};
-use crate::plan::plan as plan_of;
+use crate::plan::{PACKAGES, VERIFIED, plan as plan_of};
 use crate::report::LayoutReport;
 use crate::resolve::{Choice, Resolved, from_tree, resolve, select};
+use crate::root::lists::{Lists, ListsError, file_name, lists};
 use crate::root::store::Work;
 use crate::root::{self, tree};
 use crate::survey::{self, Origin, Survey, image_source, images};
@@ -389,11 +390,17 @@ fn make(
         warn(&fit, voice);
         return voice.result(&LayoutReport::of_fit(&fit), &layout_text(&fit)).map(|()| None);
     }
+    let lists = match &wanted.resolved {
+        Some(_) => lists_of(image, &survey, voice)?,
+        None => Vec::new(),
+    };
+    clock.stage("lists");
     let emit = emit::Options { sync: !writing.no_sync, overwrite: writing.force, ..super::emitting(setting) };
     let Place { directory, file, largest, edit } = place;
     let new = !directory.exists();
     fs_err::create_dir_all(&directory)?;
-    let request = Request { image, identity: &identity, directory: directory.clone(), file, largest, emit };
+    let request =
+        Request { image, identity: &identity, directory: directory.clone(), file, largest, lists, emit };
     let mut last: Option<Stage> = None;
     let mut stage = |stage| {
         if let Some(last) = last.replace(stage) {
@@ -420,6 +427,24 @@ fn make(
     voice.result(&Made { schema: 1, report: &report, notes: &notes }, &text(&report))?;
     let profiles = wanted.resolved.map(|resolved| resolved.profiles).unwrap_or_default();
     Ok(Some(Outcome { report, image: wanted.image, profiles, bundle_format: None }))
+}
+
+/// What KIWI tells of the packages in an image. A tree that is told nothing of is none of Debian's.
+fn lists_of(image: &Image, survey: &Survey, voice: Voice) -> Result<Vec<List>, Failure> {
+    let found = match lists(&survey.tree, &survey.contents) {
+        Ok(found) => found,
+        Err(ListsError::Content(error)) => return Err(EmitError::Content(error).into()),
+        Err(ListsError::Database(reason)) => {
+            voice.note(&format!("note: no lists of packages: {reason}"));
+            None
+        }
+    };
+    let Some(Lists { packages, verified }) = found else { return Ok(Vec::new()) };
+    let list = |kind, text| {
+        let file = file_name(&image.name, &image.arch.to_string(), image.version.as_deref(), kind);
+        List { kind, file, text }
+    };
+    Ok(vec![list(PACKAGES, packages.into_bytes()), list(VERIFIED, verified)])
 }
 
 /// With a bar.

@@ -39,6 +39,16 @@ pub const ROOT: &str = "root";
 pub const ESP: &str = "efi";
 /// Ending of the file that tells clones from their origins.
 pub const CLONES: &str = "clones.json";
+/// The packages in an image, in the place of a format.
+pub const PACKAGES: &str = "packages";
+/// What differs from what packages brought, in the place of a format.
+pub const VERIFIED: &str = "verified";
+
+/// Whether an output of this format is an image, and nothing about one.
+pub fn is_image(format: Option<&str>) -> bool {
+    !matches!(format, Some(CLONES | PACKAGES | VERIFIED))
+}
+
 /// File systems without an id of their own.
 const NAMELESS: [&str; 1] = ["squashfs"];
 

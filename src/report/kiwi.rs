@@ -11,7 +11,7 @@
 //!
 //! What a bundle needs and only the pickle has (name, version, profiles, type) lies beside it in [`FACTS_FILE`].
 
-use crate::plan::CLONES;
+use crate::plan::{CLONES, PACKAGES, VERIFIED, is_image};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -85,14 +85,16 @@ struct Tags {
 
 /// What becomes of a disk or file system image in a bundle.
 ///
-/// `format` is a row of the disk registry or [`CLONES`], `None` for a bare file system; `formats` are all that were made. A raw disk is
-/// bundled only where it is the only one; what is compressed by default is KIWI's choice of each format.
+/// `format` is a row of the disk registry, [`CLONES`] or a list, `None` for a bare file system; `formats` are all that were
+/// made. A raw disk is bundled only where it is the only one; what is compressed by default is KIWI's choice of each format.
 pub fn image_key(format: Option<&str>, formats: &[&str]) -> (String, bool, bool) {
     match format {
         None => ("filesystem_image".to_owned(), true, true),
         Some(CLONES) => ("image_clones".to_owned(), true, false),
+        Some(list @ (PACKAGES | VERIFIED)) => (format!("image_{list}"), true, false),
         Some("raw") => {
-            ("disk_image".to_owned(), formats.iter().all(|format| ["raw", CLONES].contains(format)), true)
+            let alone = formats.iter().all(|format| *format == "raw" || !is_image(Some(format)));
+            ("disk_image".to_owned(), alone, true)
         }
         Some(format) => {
             let compress = matches!(format, "vhd" | "vhdx" | "vdi" | "vhd-fixed");

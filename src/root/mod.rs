@@ -9,6 +9,7 @@ pub mod apt;
 pub mod deb;
 pub mod edit_disk;
 pub mod fetch;
+pub mod lists;
 pub mod prepare;
 pub mod repository;
 pub mod sandbox;

@@ -11,7 +11,7 @@ use super::{Call, Task, own_options, table, text, words};
 use crate::describe::kiwi::runtime::Runtime;
 use crate::emit::{self, Output};
 use crate::model::{Arch, Image, Target};
-use crate::plan::CLONES;
+use crate::plan::is_image;
 use crate::report::kiwi::{FACTS_FILE, Facts, RESULT_FILE, ResultFile, Results, image_key};
 use crate::survey::Surveyed;
 use diskwright_formats::layout::{Extent, Layout, What};
@@ -299,7 +299,7 @@ fn results(outcome: &Outcome, runtime: &Runtime) -> Result<Results, Failure> {
             Failure::new(Code::Refused, message).hint("choose another --target-dir")
         })?;
         // As KIWI's lists of packages, what is told of an image has no checksum.
-        let is_image = output.format.as_deref() != Some(CLONES);
+        let is_image = is_image(output.format.as_deref());
         let compress = is_image && runtime.compress().unwrap_or(compress);
         let file = ResultFile { compress, filename: filename.to_owned(), shasum: is_image, use_for_bundle };
         results.files.insert(key, file);

@@ -24,7 +24,6 @@ mod beside;
 mod files;
 pub mod functions;
 pub mod initrd;
-mod lists;
 mod merge;
 mod modes;
 mod places;
@@ -35,7 +34,6 @@ mod step;
 
 pub use accounts::{Account, Group, accounts};
 pub use beside::DESCRIPTION;
-pub use lists::{file_name, packages, query_packages, verify_packages};
 pub use places::Keyboard;
 pub use profile::{Variables, profile, variables};
 pub use step::{CopiedFile, Outside, Step};

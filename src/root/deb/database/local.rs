@@ -27,8 +27,11 @@ pub struct Override {
     pub mode: u16,
 }
 
-/// Three lines for each: from, to, package or `:`.
-pub(super) fn diversions(text: &[u8]) -> Result<Vec<Diversion>, String> {
+/// Reads a file `diversions`: three lines for each, from, to, package or `:`.
+///
+/// # Errors
+/// What is no diversion.
+pub fn diversions(text: &[u8]) -> Result<Vec<Diversion>, String> {
     let lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
     let lines = lines.strip_suffix(&[&b""[..]]).unwrap_or(&lines);
     let (groups, rest) = lines.as_chunks::<3>();

@@ -17,7 +17,7 @@ mod local;
 mod state;
 mod triggers;
 
-pub use local::{Diversion, Override};
+pub use local::{Diversion, Override, diversions};
 pub use state::{Package, State};
 pub(super) use triggers::Triggers;
 
@@ -25,7 +25,7 @@ use super::control::Control;
 use super::root::Root;
 use super::{DebError, malformed};
 use diskwright_formats::bytes::escaped;
-use local::{diversions, overrides};
+use local::overrides;
 use std::collections::BTreeMap;
 
 /// The directory of the database.
@@ -75,10 +75,9 @@ impl Database {
             triggers: Triggers::read(root)?,
             ..Database::default()
         };
-        for stanza in stanzas(&read("status")?) {
-            let package = Package::of(stanza).map_err(|reason| bad("status", reason))?;
+        for package in packages(&read("status")?).map_err(|reason| bad("status", reason))? {
             let index = database.packages.len();
-            let list = match package.has_files() {
+            let list = match package.is_there() {
                 true => read(&format!("info/{}.list", package.info_name()))?,
                 false => Vec::new(),
             };
@@ -155,7 +154,9 @@ impl Database {
         let mut value = Vec::new();
         for conffile in &control.conffiles {
             let owners = self.owners(&conffile.path).iter().filter(|&&owner| owner != index);
-            let hash = owners.filter_map(|&owner| self.packages[owner].conffile_hash(&conffile.path)).next();
+            let hash = owners
+                .filter_map(|&owner| self.packages[owner].conffiles().remove(&conffile.path[..]))
+                .next();
             let hash = hash.unwrap_or(b"newconffile");
             value.extend([&b"\n "[..], &conffile.path, b" ", hash].concat());
             if obsolete.contains(&conffile.path) {
@@ -226,6 +227,14 @@ impl Database {
         let path = format!("{ADMIN}/info/{}.list", package.info_name());
         root.write(path.as_bytes(), &list, 0o644)
     }
+}
+
+/// The packages of a file `status`, in its order, without their paths.
+///
+/// # Errors
+/// What dpkg could not read.
+pub fn packages(status: &[u8]) -> Result<Vec<Package>, String> {
+    stanzas(status).map(Package::of).collect()
 }
 
 /// The stanzas of a file, which blank lines separate.

@@ -1,6 +1,7 @@
 //! A package of the database: its stanza in `status`.
 
 use super::super::control::{Control, Relation, Stanza, is_architecture, is_name};
+use std::collections::BTreeMap;
 
 /// The fields that dpkg knows, in the order in which it writes them; others follow in their own order.
 const FIELDS: [&str; 32] = [
@@ -167,7 +168,8 @@ impl Package {
         self.info_name()
     }
 
-    pub(super) fn has_files(&self) -> bool {
+    /// Whether something of it is in the tree.
+    pub fn is_there(&self) -> bool {
         self.state != State::NotInstalled
     }
 
@@ -188,15 +190,10 @@ impl Package {
         self.replaces.iter().any(admits)
     }
 
-    /// The hash of a conffile.
-    pub(super) fn conffile_hash(&self, path: &[u8]) -> Option<&[u8]> {
-        let lines = self.stanza.get("Conffiles")?.split(|&byte| byte == b'\n');
-        let hash = |line: &'_ [u8]| {
-            let rest = line.strip_prefix(b" ")?.strip_prefix(path)?.strip_prefix(b" ")?;
-            let len = rest.split(|&byte| byte == b' ').next()?.len();
-            Some((line.len() - rest.len(), len))
-        };
-        lines.filter_map(|line| hash(line).map(|(at, len)| &line[at..at + len])).next()
+    /// Its conffiles and their hashes.
+    pub fn conffiles(&self) -> BTreeMap<&[u8], &[u8]> {
+        let lines = self.stanza.get("Conffiles").unwrap_or_default().split(|&byte| byte == b'\n');
+        lines.filter_map(conffile).collect()
     }
 
     /// Sets a field in its place; an empty value takes it away.
@@ -240,6 +237,16 @@ impl Package {
             self.set_state(State::TriggersAwaited);
         }
     }
+}
+
+/// The path and the hash of a line of `Conffiles`.
+fn conffile(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut line = line.strip_prefix(b" ")?;
+    for word in [&b" remove-on-upgrade"[..], b" obsolete"] {
+        line = line.strip_suffix(word).unwrap_or(line);
+    }
+    let space = line.iter().rposition(|&byte| byte == b' ')?;
+    Some((&line[..space], &line[space + 1..]))
 }
 
 fn replaces(stanza: &Stanza) -> Result<Vec<Relation>, String> {
