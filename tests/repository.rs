@@ -56,6 +56,21 @@ fn keyring(bytes: &[u8]) -> Keyring {
 }
 
 /// All that is done to get the packages of a source.
+/// A keyring with a packet of trust behind each of its packets (RFC 4880, 4.2.1 and 5.10).
+fn with_trust(ring: &[u8]) -> Vec<u8> {
+    let (mut rest, mut more) = (ring, Vec::new());
+    while let [tag, length @ ..] = rest {
+        assert_eq!(tag & 0xc0, 0x80, "GnuPG exports packets of the old form");
+        let bytes = [1, 2, 4][usize::from(tag & 3)];
+        let len = length[..bytes].iter().fold(0, |len, &byte| len << 8 | usize::from(byte));
+        let (packet, behind) = rest.split_at(1 + bytes + len);
+        more.extend_from_slice(packet);
+        more.extend_from_slice(&[0xb0, 2, 6, 3]);
+        rest = behind;
+    }
+    more
+}
+
 fn packages(source: &Source, keys: &Keyring, now: i64) -> Result<(Release, Vec<Packages>), Refusal> {
     let text = match source.check_signature {
         true => verify_clear("InRelease", &file(&source.beside_release("InRelease")), keys, now)?,
@@ -425,6 +440,14 @@ fn a_signature_counts_where_it_counts_for_gpgv() {
     type Case<'a> = (&'a str, Vec<u8>, Vec<u8>, bool, &'a str, &'a str);
     let cases: Vec<Case<'_>> = vec![
         ("ed25519", ring(&["first"]), good.clone(), true, "GOODSIG", ""),
+        (
+            "packets of trust, as in Ubuntu's",
+            with_trust(&ring(&["first"])),
+            good.clone(),
+            true,
+            "GOODSIG",
+            "",
+        ),
         (
             "rsa",
             ring(&["second"]),

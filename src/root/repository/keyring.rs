@@ -9,7 +9,8 @@ use super::armor::packets;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use pgp::composed::{Deserializable, SignedPublicKey, SignedPublicSubKey};
 use pgp::crypto::hash::HashAlgorithm;
-use pgp::packet::{self, Signature, SignatureType, SubpacketData};
+use pgp::errors::Error;
+use pgp::packet::{self, Packet, PacketParser, Signature, SignatureType, SubpacketData};
 use pgp::ser::Serialize;
 use pgp::types::{Fingerprint, KeyDetails, KeyId, PublicParams, Tag};
 
@@ -77,8 +78,7 @@ impl Keyring {
             return refused("too long for a file with keys", "");
         }
         let packets = packets(what, bytes, "PUBLIC KEY BLOCK")?;
-        let found = SignedPublicKey::from_bytes_many(&packets[..]);
-        let Ok(found) = found else { return refused("no OpenPGP keys", "") };
+        let found = SignedPublicKey::from_packets(counting(&packets).peekable());
         let before = self.keys.len();
         for key in found.take(MOST_KEYS).flatten() {
             self.keys.extend(keys(&key));
@@ -98,6 +98,17 @@ impl Keyring {
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
+}
+
+/// The packets of a keyring that say something about keys. GnuPG leaves its owner's trust in keyrings (RFC 9580, 5.10), as in
+/// Ubuntu's, and what is of an unknown kind or version is passed over (4.3).
+fn counting(bytes: &[u8]) -> impl Iterator<Item = Result<Packet, Error>> {
+    PacketParser::new(bytes).filter(|packet| match packet {
+        Ok(packet) => !matches!(packet, Packet::Trust(_) | Packet::Marker(_) | Packet::Padding(_)),
+        Err(Error::Unsupported { .. }) => false,
+        Err(Error::InvalidPacketContent { source }) => !matches!(**source, Error::Unsupported { .. }),
+        Err(_) => true,
+    })
 }
 
 /// The keys of a certificate that may sign.
