@@ -37,7 +37,13 @@ fn fetcher(scratch: &TempDir, options: Options) -> Fetcher {
 
 fn wanted(url: &str, bytes: &[u8]) -> Wanted {
     let (location, credentials) = Location::parse(url, Path::new("/")).unwrap();
-    Wanted { location, credentials, size: Size::Exactly(bytes.len() as u64), digest: Digest::of(bytes) }
+    Wanted {
+        location,
+        elsewhere: Vec::new(),
+        credentials,
+        size: Size::Exactly(bytes.len() as u64),
+        digest: Digest::of(bytes),
+    }
 }
 
 fn asked(url: &str) -> Asked {
@@ -451,6 +457,32 @@ fn offline_makes_no_connection_and_names_the_first_that_is_missing() {
     assert_eq!((error.kind, error.what.as_str()), (FetchErrorKind::Offline, server.url("/second").as_str()));
     assert!(error.kind.is_environment() && error.hint.unwrap().contains("--offline"));
     assert_eq!(server.seen().len(), 1);
+}
+
+#[test]
+fn what_is_missing_is_looked_for_elsewhere() {
+    let scratch = TempDir::new().unwrap();
+    let server = Server::start(|request| match &request.target[..] {
+        "/there" => Reply::plain(b"body"),
+        "/denied" => Reply::new(403),
+        _ => Reply::new(404),
+    });
+    let places = |first: &str, others: &[&str]| {
+        let elsewhere = others.iter().map(|path| wanted(&server.url(path), b"").location).collect();
+        Wanted { elsewhere, ..wanted(&server.url(first), b"body") }
+    };
+    let fetcher = fetcher(&scratch, quick());
+    let failed = |file: &Wanted| {
+        let error = one(&fetcher, file).unwrap_err();
+        (error.kind, error.what)
+    };
+    assert_eq!(failed(&places("/a", &["/b"])), (FetchErrorKind::Missing, server.url("/b")));
+    // What is wrong otherwise is not passed over.
+    assert_eq!(failed(&places("/denied", &["/there"])), (FetchErrorKind::Denied, server.url("/denied")));
+    let stored = one(&fetcher, &places("/a", &["/there", "/denied"])).unwrap();
+    assert_eq!(bytes(&fetcher, &stored), b"body");
+    let asked: Vec<String> = server.seen().into_iter().map(|request| request.target).collect();
+    assert_eq!(asked, ["/a", "/b", "/denied", "/a", "/there"]);
 }
 
 #[test]

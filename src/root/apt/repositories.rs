@@ -6,6 +6,7 @@ use crate::root::repository::{
     Verified, verify_clear, verify_detached,
 };
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
+use rayon::prelude::*;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
@@ -80,15 +81,34 @@ impl From<io::Error> for AptError {
     }
 }
 
-/// Reads all repositories that serve the machine.
+/// Reads all repositories that serve the machine: their Release files at once, then all indexes at once.
 pub fn read(sources: &[Source], around: &Surroundings<'_>) -> Result<Vec<Repository>, AptError> {
     let serving: Vec<&Source> = sources.iter().filter(|source| source.serves(around.architecture)).collect();
-    let asked = serving.iter().map(|source| asked(source, "InRelease")).collect::<Result<Vec<Asked>, _>>()?;
-    let found = around.fetcher.latest(&asked, around.progress);
-    let mut repositories = Vec::new();
-    for (source, found) in serving.into_iter().zip(found) {
-        let release = release(source, found, around)?;
-        repositories.push(repository(source, release, around)?);
+    let releases = releases(&serving, around)?;
+    let mut indexes = Vec::new();
+    for (number, (source, release)) in serving.iter().zip(&releases).enumerate() {
+        let of = release.indexes(source, around.architecture)?;
+        indexes.extend(of.into_iter().map(|index| (number, index)));
+    }
+    let wanted = indexes.iter().map(|(number, index)| index_wanted(serving[*number], index));
+    let stored = around.fetcher.fetch(&wanted.collect::<Result<Vec<Wanted>, _>>()?, around.progress)?;
+    let packages = indexes.par_iter().zip(&stored).map(|((number, index), stored)| {
+        let what = format!("{} of {}", index.path, releases[*number].what);
+        let mut bytes = Vec::new();
+        around.fetcher.cache().read(stored)?.take(index.size).read_to_end(&mut bytes)?;
+        Ok(Packages::read(&what, index.unpack(bytes)?, around.architecture)?)
+    });
+    let packages = packages.collect::<Vec<Result<Packages, AptError>>>();
+    let repository = |(source, release): (&Source, Release)| Repository {
+        source: source.clone(),
+        release,
+        packages: Vec::new(),
+        digests: Vec::new(),
+    };
+    let mut repositories: Vec<Repository> = serving.into_iter().zip(releases).map(repository).collect();
+    for ((number, index), packages) in indexes.into_iter().zip(packages) {
+        repositories[number].packages.push(packages?);
+        repositories[number].digests.push(index.digest.to_string());
     }
     Ok(repositories)
 }
@@ -130,7 +150,8 @@ pub(super) fn wanted(source: &Source, name: &str, size: u64, digest: &Digest) ->
         }
     };
     let location = place(&source.location.join(name))?;
-    Ok(Wanted { location, credentials: credentials(source), size: Size::Exactly(size), digest })
+    let (elsewhere, credentials) = (Vec::new(), credentials(source));
+    Ok(Wanted { location, elsewhere, credentials, size: Size::Exactly(size), digest })
 }
 
 fn bytes(fetcher: &Fetcher, stored: &Stored) -> Result<Vec<u8>, AptError> {
@@ -158,33 +179,65 @@ fn credentials(source: &Source) -> Option<fetch::Credentials> {
     source.credentials.as_ref().map(|one| fetch::Credentials::new(one.user(), one.password()))
 }
 
+/// The Release files of sources, believed. First all InRelease files and keys are asked for, then what stands in for those
+/// that are missing.
+fn releases(serving: &[&Source], around: &Surroundings<'_>) -> Result<Vec<Release>, AptError> {
+    let latest = |asked: Vec<Asked>| around.fetcher.latest(&asked, around.progress).into_iter();
+    let mut first = serving.iter().map(|source| asked(source, "InRelease")).collect::<Result<Vec<_>, _>>()?;
+    for key in serving.iter().flat_map(|source| keys(source)) {
+        first.push(Asked { location: place(key)?, credentials: None, limit: MOST_RELEASE });
+    }
+    let mut found = latest(first);
+    let clear: Vec<_> = found.by_ref().take(serving.len()).collect();
+    let is_missing = |found: &Result<Stored, FetchError>| {
+        found.as_ref().is_err_and(|error| error.kind == FetchErrorKind::Missing)
+    };
+    let mut second = Vec::new();
+    for (source, _) in serving.iter().zip(&clear).filter(|(_, clear)| is_missing(clear)) {
+        second.extend([asked(source, "Release")?, asked(source, "Release.gpg")?]);
+    }
+    let mut instead = latest(second);
+    let mut releases = Vec::new();
+    for (source, clear) in serving.iter().zip(clear) {
+        let apart = is_missing(&clear).then(|| [(); 2].map(|()| instead.next().expect("it was asked for")));
+        let of_it: Vec<_> = found.by_ref().take(keys(source).len()).collect();
+        releases.push(release(source, clear, apart, of_it, around)?);
+    }
+    Ok(releases)
+}
+
+/// The keys that are asked for.
+fn keys(source: &Source) -> &[Location] {
+    if source.check_signature { &source.keys } else { &[] }
+}
+
+/// `apart`: Release and Release.gpg, where `clear`, which is InRelease, is missing.
 fn release(
     source: &Source,
-    found: Result<Stored, FetchError>,
+    clear: Result<Stored, FetchError>,
+    apart: Option<[Result<Stored, FetchError>; 2]>,
+    keys: Vec<Result<Stored, FetchError>>,
     around: &Surroundings<'_>,
 ) -> Result<Release, AptError> {
     let what = source.beside_release("Release").to_string();
-    let one = |name: &str| -> Result<Vec<u8>, AptError> {
-        let found = around.fetcher.latest(&[asked(source, name)?], around.progress);
-        bytes(around.fetcher, &found.into_iter().next().expect("one was asked for")?)
-    };
-    let verified = match (found, source.check_signature) {
-        (Ok(clear), true) => {
-            verify_clear(&what, &bytes(around.fetcher, &clear)?, &keyring(source, around)?, around.now)?
+    let text = |stored: &Stored| bytes(around.fetcher, stored);
+    let verified = match (clear, apart) {
+        (Ok(clear), _) if source.check_signature => {
+            verify_clear(&what, &text(&clear)?, &keyring(source, keys, around)?, around.now)?
         }
-        (Ok(clear), false) => Verified::unchecked(&what, bytes(around.fetcher, &clear)?)?,
-        (Err(error), checked) if error.kind == FetchErrorKind::Missing => {
+        (Ok(clear), _) => Verified::unchecked(&what, text(&clear)?)?,
+        (Err(error), Some([release, signature])) => {
             // What is missing is told of the file that clients ask for first.
-            let text = one("Release").map_err(|_| AptError::from(error))?;
-            match checked {
-                false => Verified::unchecked(&what, text)?,
+            let release = text(&release.map_err(|_| error)?)?;
+            match source.check_signature {
+                false => Verified::unchecked(&what, release)?,
                 true => {
-                    let signature = one("Release.gpg").map_err(|_| unsigned(&what))?;
-                    verify_detached(&what, text, &signature, &keyring(source, around)?, around.now)?
+                    let signature = text(&signature.map_err(|_| unsigned(&what))?)?;
+                    verify_detached(&what, release, &signature, &keyring(source, keys, around)?, around.now)?
                 }
             }
         }
-        (Err(error), _) => return Err(error.into()),
+        (Err(error), None) => return Err(error.into()),
     };
     let release = Release::read(&what, &verified)?;
     if source.check_signature {
@@ -200,13 +253,14 @@ fn unsigned(what: &str) -> Refusal {
 }
 
 /// The keys that the description names, else the distributions' that this host has.
-fn keyring(source: &Source, around: &Surroundings<'_>) -> Result<Keyring, AptError> {
+fn keyring(
+    source: &Source,
+    keys: Vec<Result<Stored, FetchError>>,
+    around: &Surroundings<'_>,
+) -> Result<Keyring, AptError> {
     let mut keyring = Keyring::default();
-    for key in &source.keys {
-        let asked = Asked { location: place(key)?, credentials: None, limit: MOST_RELEASE };
-        for stored in around.fetcher.latest(&[asked], around.progress) {
-            keyring.add(&key.to_string(), &bytes(around.fetcher, &stored?)?)?;
-        }
+    for (key, stored) in source.keys.iter().zip(keys) {
+        keyring.add(&key.to_string(), &bytes(around.fetcher, &stored?)?)?;
     }
     if source.keys.is_empty() {
         for path in DEFAULT_KEYRINGS {
@@ -218,34 +272,11 @@ fn keyring(source: &Source, around: &Surroundings<'_>) -> Result<Keyring, AptErr
     Ok(keyring)
 }
 
-fn repository(source: &Source, release: Release, around: &Surroundings<'_>) -> Result<Repository, AptError> {
-    let mut packages = Vec::new();
-    let mut digests = Vec::new();
-    for index in release.indexes(source, around.architecture)? {
-        let text = index_text(source, &index, around)?;
-        let what = format!("{} of {}", index.path, release.what);
-        packages.push(Packages::read(&what, text, around.architecture)?);
-        digests.push(index.digest.to_string());
-    }
-    Ok(Repository { source: source.clone(), release, packages, digests })
-}
-
-/// An index from the first of its places that has it.
-fn index_text(source: &Source, index: &Index, around: &Surroundings<'_>) -> Result<Vec<u8>, AptError> {
-    let mut missing = None;
-    for path in &index.places {
-        let wanted = wanted(source, path, index.size, &index.digest)?;
-        match around.fetcher.fetch(&[wanted], around.progress) {
-            Err(error) if error.kind == FetchErrorKind::Missing => missing = Some(error),
-            Err(error) => return Err(error.into()),
-            Ok(stored) => {
-                let stored = stored.first().expect("one was wanted");
-                let mut bytes = Vec::new();
-                around.fetcher.cache().read(stored)?.take(index.size).read_to_end(&mut bytes)?;
-                return Ok(index.unpack(bytes)?);
-            }
-        }
-    }
+/// An index, which may be in several places.
+fn index_wanted(source: &Source, index: &Index) -> Result<Wanted, AptError> {
+    let mut places = index.places.iter();
     let nowhere = || Refusal::new(RefusalKind::Missing, Spot::new("repository", &index.path), "has no place");
-    Err(missing.map_or_else(|| nowhere().into(), AptError::from))
+    let first = wanted(source, places.next().ok_or_else(nowhere)?, index.size, &index.digest)?;
+    let elsewhere = places.map(|path| place(&source.location.join(path))).collect::<Result<_, _>>()?;
+    Ok(Wanted { elsewhere, ..first })
 }

@@ -34,8 +34,19 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// The file as the cache has it, after it was fetched if it had to be.
+    /// The file as the cache has it, after it was fetched if it had to be, from the first place that has it.
     pub(super) fn wanted(&self, file: &Wanted, line: &Line) -> Result<Stored, FetchError> {
+        let mut found = self.wanted_there(file, line);
+        for location in &file.elsewhere {
+            if !found.as_ref().is_err_and(|error| error.kind == FetchErrorKind::Missing) {
+                break;
+            }
+            found = self.wanted_there(&Wanted { location: location.clone(), ..file.clone() }, line);
+        }
+        found
+    }
+
+    fn wanted_there(&self, file: &Wanted, line: &Line) -> Result<Stored, FetchError> {
         let found = || self.cache.find(&file.digest, file.size);
         if let Some(stored) = found()? {
             return Ok(stored);

@@ -52,6 +52,8 @@ use std::time::Duration;
 pub struct Wanted {
     /// Where it is.
     pub location: Location,
+    /// Where else it may be: each is tried if it is missing in those before it.
+    pub elsewhere: Vec<Location>,
     /// Who we are there.
     pub credentials: Option<Credentials>,
     /// How long it is.
