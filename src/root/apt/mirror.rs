@@ -12,50 +12,43 @@ use std::path::{Path, PathBuf};
 
 /// The directory.
 #[derive(Debug)]
-pub struct Mirror {
+pub struct Mirror<'a> {
     directory: PathBuf,
-    /// By number of the repository and file name: what is fetched for it.
-    files: Vec<BTreeMap<String, Wanted>>,
+    repositories: &'a [Repository],
 }
 
-impl Mirror {
+impl<'a> Mirror<'a> {
     /// Writes what apt reads: a flat repository for each, with all packages of all its components, its sources and its
     /// settings.
     pub fn write(
         directory: &Path,
-        repositories: &[Repository],
+        repositories: &'a [Repository],
         settings: &steps::Settings,
-    ) -> Result<Mirror, AptError> {
+    ) -> Result<Mirror<'a>, AptError> {
         fs_err::create_dir_all(directory)?;
         let sources = directory.join("sources");
         fs_err::create_dir_all(&sources)?;
         let names: Vec<String> =
             (0..repositories.len()).map(|number| format!("diskwright-{number}")).collect();
-        let mut files = Vec::new();
         for (number, repository) in repositories.iter().enumerate() {
             let here = directory.join(number.to_string());
             fs_err::create_dir_all(&here)?;
             let mut text = Vec::new();
-            let mut offered = BTreeMap::new();
             for package in repository.packages.iter().flat_map(|packages| packages.iter()) {
                 text.extend_from_slice(package.stanza().trim_ascii_end());
                 text.extend_from_slice(b"\n\n");
-                let name = package.filename();
-                let wanted = wanted(&repository.source, &name, package.size(), &package.digest())?;
-                offered.insert(name, wanted);
             }
             fs_err::write(here.join("Packages"), &text)?;
             let name = &names[number];
             fs_err::write(here.join("Release"), local_release(name, &text))?;
             let list = local_list(&format!("{BINDS}/{MIRROR}/{number}"));
             fs_err::write(sources.join(format!("{name}.sources")), list)?;
-            files.push(offered);
         }
         let pins: Vec<(&str, i64)> =
             names.iter().map(String::as_str).zip(repositories.iter().map(pin)).collect();
         fs_err::write(directory.join("preferences"), local_preferences(&pins))?;
         fs_err::write(directory.join("apt.conf"), settings.apt_conf())?;
-        Ok(Mirror { directory: directory.to_owned(), files })
+        Ok(Mirror { directory: directory.to_owned(), repositories })
     }
 
     /// How it is shown to the tree.
@@ -65,32 +58,61 @@ impl Mirror {
 
     /// Fetches the files that apt named (`apt-get --print-uris`) and puts them where it looks for them. Returns how many.
     pub fn add(&self, printed: &str, around: &Surroundings<'_>) -> Result<usize, AptError> {
-        let named = printed.lines().filter(|line| line.starts_with('\''));
-        let files = named.map(|line| self.file(line)).collect::<Result<Vec<_>, _>>()?;
-        let wanted: Vec<Wanted> = files.iter().map(|(_, wanted)| wanted.clone()).collect();
+        let lines = printed.lines().filter(|line| line.starts_with('\''));
+        let named = lines.map(Named::parse).collect::<Result<Vec<Named<'_>>, _>>()?;
+        let wanted = self.wanted(&named)?;
         let stored = around.fetcher.fetch(&wanted, around.progress)?;
-        for ((path, _), stored) in files.iter().zip(&stored) {
-            link(&around.fetcher.cache().path(stored), &self.directory.join(path))?;
+        for (named, stored) in named.iter().zip(&stored) {
+            let path = self.directory.join(named.repository.to_string()).join(&named.file);
+            link(&around.fetcher.cache().path(stored), &path)?;
         }
-        Ok(files.len())
+        Ok(named.len())
     }
 
-    /// `'file:/run/diskwright/repositories/0/./pool/main/...' NAME SIZE DIGEST`
-    fn file(&self, line: &str) -> Result<(PathBuf, Wanted), AptError> {
-        let strange = || {
-            let reason = format!("apt names a file that no repository has: {}", escaped(line.as_bytes()));
-            Refusal::new(RefusalKind::Invalid, Spot::new("apt", ""), reason)
-        };
+    /// What is fetched for files, in their order.
+    fn wanted(&self, named: &[Named<'_>]) -> Result<Vec<Wanted>, AptError> {
+        let mut places: BTreeMap<(usize, String), Option<Wanted>> =
+            named.iter().map(|one| ((one.repository, one.file.clone()), None)).collect();
+        for (number, repository) in self.repositories.iter().enumerate() {
+            for package in repository.packages.iter().flat_map(|packages| packages.iter()) {
+                let (name, size, digest) = (package.filename(), package.size(), package.digest());
+                if let Some(place @ None) = places.get_mut(&(number, name.clone())) {
+                    *place = Some(wanted(&repository.source, &name, size, &digest)?);
+                }
+            }
+        }
+        let found = named.iter().map(|one| {
+            let place = places.get(&(one.repository, one.file.clone())).cloned().flatten();
+            place.ok_or_else(|| strange(one.line).into())
+        });
+        found.collect()
+    }
+}
+
+/// A file that apt names: `'file:/run/diskwright/repositories/0/./pool/main/...' NAME SIZE DIGEST`
+struct Named<'a> {
+    line: &'a str,
+    /// Number of the repository.
+    repository: usize,
+    file: String,
+}
+
+impl Named<'_> {
+    fn parse(line: &str) -> Result<Named<'_>, Refusal> {
+        let strange = || strange(line);
         let uri = line.strip_prefix('\'').and_then(|rest| rest.split('\'').next()).ok_or_else(strange)?;
         let path = percent_decoded(uri).replacen("file://", "file:", 1);
         let prefix = format!("file:{BINDS}/{MIRROR}/");
         let (number, name) =
             path.strip_prefix(&prefix).and_then(|rest| rest.split_once('/')).ok_or_else(strange)?;
-        let name = name.trim_start_matches("./");
-        let files = number.parse().ok().and_then(|number: usize| self.files.get(number));
-        let wanted = files.and_then(|files| files.get(name)).ok_or_else(strange)?;
-        Ok((PathBuf::from(number).join(name), wanted.clone()))
+        let file = name.trim_start_matches("./").to_owned();
+        Ok(Named { line, repository: number.parse().map_err(|_| strange())?, file })
     }
+}
+
+fn strange(line: &str) -> Refusal {
+    let reason = format!("apt names a file that no repository has: {}", escaped(line.as_bytes()));
+    Refusal::new(RefusalKind::Invalid, Spot::new("apt", ""), reason)
 }
 
 fn link(from: &Path, to: &Path) -> Result<(), AptError> {

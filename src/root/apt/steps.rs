@@ -35,6 +35,7 @@ impl Settings {
              APT::Sandbox::User \"root\";\n\
              Acquire::Languages \"none\";\n\
              Acquire::Check-Date \"false\";\n\
+             Dir::Cache::srcpkgcache \"\";\n\
              DPkg::Use-Pty \"false\";\n\
              DPkg::Inhibit-Shutdown \"0\";\n",
             self.recommends

@@ -76,6 +76,7 @@ impl Job<'_> {
 
     /// Keeps a phase that is done; the tree goes on.
     fn keep(&self, key: &Key) -> Result<(), PrepareError> {
+        (self.preparation.begun)("keeping the tree");
         let place = self.work.tree();
         self.sandbox(&place.give(self.stages.epoch))?;
         self.preparation.store.keep_copy(key, &place, !self.preparation.reuse)?;
@@ -114,7 +115,7 @@ impl Job<'_> {
     }
 
     /// The packages that the tree's apt chooses are in the mirror.
-    fn fetched(&self, mirror: &Mirror) -> Result<(), PrepareError> {
+    fn fetched(&self, mirror: &Mirror<'_>) -> Result<(), PrepareError> {
         let Stages { settings, image: names, .. } = self.stages;
         let operations = vec![settings.update(), settings.solve(names)];
         let session = Session { binds: vec![mirror.bind()], ..self.session(operations) };
@@ -144,14 +145,19 @@ impl Job<'_> {
         let results = self.sandbox(&session)?;
         let left: Left = serde_json::from_slice(results.first().map(Vec::as_slice).unwrap_or_default())
             .map_err(io::Error::from)?;
-        let mirror = self.mirror()?;
+        let mirror = self.settings()?;
         let operations = self.stages.configure(&left);
         self.sandbox(&Session { binds: vec![mirror.bind()], ..self.session(operations) })?;
         Ok(())
     }
 
-    fn mirror(&self) -> Result<Mirror, PrepareError> {
+    fn mirror(&self) -> Result<Mirror<'_>, PrepareError> {
         Ok(Mirror::write(&self.work.beside("mirror"), self.repositories, &self.stages.settings)?)
+    }
+
+    /// apt's settings, where nothing is chosen from repositories.
+    fn settings(&self) -> Result<Mirror<'_>, PrepareError> {
+        Ok(Mirror::write(&self.work.beside("settings"), &[], &self.stages.settings)?)
     }
 
     /// What comes into the tree behind the bootstrap, before the description's files.
@@ -178,7 +184,7 @@ impl Job<'_> {
         self.sandbox(&self.scripted(self.stages.settle()))?;
         let removal = self.stages.remove();
         if !removal.is_empty() {
-            let mirror = self.mirror()?;
+            let mirror = self.settings()?;
             self.sandbox(&Session { binds: vec![mirror.bind()], ..self.session(removal) })?;
         }
         let finish = self.stages.finish();
