@@ -181,6 +181,8 @@ set -e
 if [ -e /proc/net/route ]; then
     [ \"$(wc -l </proc/net/route)\" -le 1 ]
     ! grep -q eth /proc/net/dev
+    # nobody waits for a disk: a device that cannot be synced is
+    sync /dev/null
 fi
 echo \"made by config of $kiwi_iname, $(cat /etc/motd)\" >/etc/made-by-config
 echo 0123456789abcdef0123456789abcdef >/etc/machine-id

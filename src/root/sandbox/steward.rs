@@ -202,6 +202,11 @@ impl Steward<'_> {
         let processes = Rlimit { current: Some(MOST_PROCESSES), maximum: Some(MOST_PROCESSES) };
         setrlimit(Resource::Nproc, processes)?;
         setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+        // Half of dpkg's time is waiting for disks, and a tree that a crash cut short is made again. Where there can be no
+        // filter it waits.
+        if !run.terminal {
+            let _ = sys::ignore_syncs();
+        }
         // bwrap needs what it takes to mount, and drops it itself.
         if self.request.bwrap.is_none() {
             keep_capabilities(self.request.mode)?;
