@@ -233,6 +233,7 @@ impl Sandbox {
         let mut lines = Lines { socket, waiting: Vec::new() };
         lines.say(&self.request(session))?;
         let mut results = Vec::new();
+        let mut since = now();
         loop {
             let Some(line) = lines.next(&self.cancel)? else {
                 let _ = child.kill();
@@ -247,12 +248,16 @@ impl Sandbox {
                     lines.socket.write_all(b"mapped\n")?;
                 }
                 Message::Begin(index) => {
+                    since = now();
                     if let Some(operation) = session.operations.get(index) {
                         log.line(&format!("+ {}", operation.describe()));
                         begun(operation);
                     }
                 }
-                Message::End(_, result) => results.push(result),
+                Message::End(_, result) => {
+                    log.line(&format!("= {:.2} s", since.elapsed().as_secs_f32()));
+                    results.push(result);
+                }
                 Message::Failed(index, error) => {
                     let (tail, log) = (String::new(), None);
                     return Err(SandboxError::Failed { what: what(index), error, tail, log });
@@ -277,6 +282,11 @@ impl Sandbox {
         }
         Ok(())
     }
+}
+
+#[allow(clippy::disallowed_methods)] // how long something takes, for the log; no image hears of it
+fn now() -> std::time::Instant {
+    std::time::Instant::now()
 }
 
 /// What an operation is called in messages.
