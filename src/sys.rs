@@ -109,8 +109,41 @@ pub fn unshare_user() -> io::Result<()> {
     Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER) }?)
 }
 
+/// Closes everything that whoever started this process has left open for it, but standard input, output and error
+/// (close_range(2), since Linux 5.9; else one after the other). To be called before anything is opened.
+pub fn close_inherited() {
+    // SAFETY: takes numbers. The process has just begun, so that no value owns one of these descriptors.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
+    if done != 0 {
+        let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        for descriptor in 3..most.map_or(65536, |most| most.min(65536)) {
+            // SAFETY: as above.
+            unsafe { libc::close(descriptor as libc::c_int) };
+        }
+    }
+}
+
+/// Gives this process an empty keyring in the place of its session's (keyctl(2), `KEYCTL_JOIN_SESSION_KEYRING`).
+///
+/// # Errors
+/// The user has too many (`EDQUOT`). A kernel that has no keyrings, or does not let this process at them, is none.
+pub fn leave_session_keyring() -> io::Result<()> {
+    // SAFETY: the kernel reads no memory of ours: the name is null.
+    let done = unsafe {
+        libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>())
+    };
+    if done >= 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::ENOSYS | libc::EPERM) => Ok(()),
+        _ => Err(error),
+    }
+}
+
 /// Moves this process into namespaces of its own: mounts, processes (its children alone), host name, IPC and, if it is not to
-/// reach the network, network (unshare(2)).
+/// reach the network, network (unshare(2)); control groups, where the kernel lets it.
 ///
 /// # Errors
 /// What the kernel says: forbidden (`EPERM`), too many (`ENOSPC`).
@@ -118,7 +151,11 @@ pub fn unshare_all(network: bool) -> io::Result<()> {
     let flags = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWUTS | UnshareFlags::NEWIPC;
     let flags = if network { flags } else { flags | UnshareFlags::NEWNET };
     // SAFETY: as in `unshare_user`: none of these flags touches descriptors or memory.
-    Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
+    unsafe { rustix::thread::unshare_unsafe(flags) }?;
+    // Only the names of the host's groups would be seen without it.
+    // SAFETY: the same.
+    let _ = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWCGROUP) };
+    Ok(())
 }
 
 /// Doubles this process (fork(2)): `None` in the child.

@@ -55,8 +55,10 @@ pub(super) fn tell(peer: &OwnedFd, message: &Message) -> io::Result<()> {
     File::from(peer.try_clone()?).write_all(&line)
 }
 
-/// Enters: to be called while the process has one thread. Returns the exit code.
+/// Enters: to be called while the process has one thread, before it opens anything. Returns the exit code.
 pub fn enter() -> i32 {
+    // A directory that the caller's shell has open would be a way out of the tree.
+    sys::close_inherited();
     let Ok(peer) = io::stdin().as_fd().try_clone_to_owned() else { return 70 };
     let done = try_enter(&peer);
     match done {
@@ -77,6 +79,7 @@ fn step<T, E: Into<io::Error>>(what: &str, done: Result<T, E>) -> io::Result<T> 
 
 fn try_enter(peer: &OwnedFd) -> io::Result<i32> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
+    step("a keyring", sys::leave_session_keyring())?;
     let mut lines = BufReader::new(File::from(peer.try_clone()?));
     let mut line = String::new();
     lines.read_line(&mut line)?;

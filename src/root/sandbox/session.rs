@@ -188,7 +188,8 @@ impl Sandbox {
     #[allow(clippy::disallowed_methods)] // this is the room that runs programs
     fn entrance(&self, session: &Session, socket: UnixStream) -> io::Result<Child> {
         let mut command = Command::new(&self.program);
-        command.arg(ENTRANCE).stdin(Stdio::from(rustix::fd::OwnedFd::from(socket)));
+        // Its path is the host's: programs of the tree see the name.
+        command.arg0("diskwright").arg(ENTRANCE).stdin(Stdio::from(rustix::fd::OwnedFd::from(socket)));
         if !session.terminal {
             // One pipe for both, so that lines keep their order.
             let (reader, writer) = io::pipe()?;
