@@ -3,6 +3,8 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // functions beside the tests count as no tests
 
+#[path = "build_debian/host.rs"]
+mod host;
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
@@ -13,9 +15,6 @@ use std::time::{Duration, Instant};
 use support::http::Server;
 use support::repository::{Deb, Fault, Gnupg, can_make, stock, suite};
 use support::*;
-
-/// No build here may take longer, whatever else the machine does.
-const LONGEST: Duration = Duration::from_secs(300);
 
 /// What all tests work with.
 struct House {
@@ -47,11 +46,6 @@ fn debian(test: &str) -> Option<PathBuf> {
         return None;
     }
     Some(PathBuf::from(run.stdout.trim()))
-}
-
-fn open_to_all(path: &Path) {
-    std::fs::create_dir_all(path).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
 }
 
 /// Gives a program a file capability as setcap does (linux/capability.h: `VFS_CAP_REVISION_2`, effective, `CAP_NET_RAW`).
@@ -296,33 +290,6 @@ impl Case<'_> {
         run(remove.args(["rm", "-rf"]).arg(&work).current_dir("/")).ends(0);
         assert!(!work.exists());
     }
-}
-
-/// Runs a command that must end in time.
-fn bounded(mut command: Command) -> Run {
-    let (mut out, mut err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
-    command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(err.try_clone().unwrap());
-    let mut child = command.spawn().unwrap();
-    let until = Instant::now() + LONGEST;
-    let status = loop {
-        match child.try_wait().unwrap() {
-            Some(status) => break status,
-            None if Instant::now() > until => {
-                child.kill().unwrap();
-                panic!("{command:?} does not end: {}", text_of(&mut err));
-            }
-            None => std::thread::sleep(Duration::from_millis(20)),
-        }
-    };
-    Run { code: status.code(), stdout: text_of(&mut out), stderr: text_of(&mut err) }
-}
-
-fn text_of(file: &mut std::fs::File) -> String {
-    use std::io::{Read, Seek};
-    let mut bytes = Vec::new();
-    file.rewind().unwrap();
-    file.read_to_end(&mut bytes).unwrap();
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The phases that a build says it took from earlier ones.

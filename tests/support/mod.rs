@@ -13,7 +13,8 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// The list of oracles and their packages.
 const ORACLES: &str = include_str!("../oracles.txt");
@@ -61,6 +62,42 @@ pub fn diskwright<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Ru
 /// Runs any command to its end.
 pub fn run(command: &mut Command) -> Run {
     Run::of(command.output().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+}
+
+/// No build may take longer, whatever else the machine does.
+pub const LONGEST: Duration = Duration::from_secs(300);
+
+/// Runs a command that must end in time; what it prints goes through files, so that nobody waits for a process that it left.
+pub fn bounded(mut command: Command) -> Run {
+    let (mut out, mut err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+    command.stdin(Stdio::null()).stdout(out.try_clone().unwrap()).stderr(err.try_clone().unwrap());
+    let mut child = command.spawn().unwrap();
+    let until = Instant::now() + LONGEST;
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None if Instant::now() > until => {
+                child.kill().unwrap();
+                panic!("{command:?} does not end: {}", text_of(&mut err));
+            }
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    Run { code: status.code(), stdout: text_of(&mut out), stderr: text_of(&mut err) }
+}
+
+fn text_of(file: &mut std::fs::File) -> String {
+    use std::io::{Read, Seek};
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A directory in which everybody may make files.
+pub fn open_to_all(path: &Path) {
+    std::fs::create_dir_all(path).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
 }
 
 /// Runs a tool that must succeed and gives its output.
