@@ -232,7 +232,7 @@ fn pieces(data: &Data, contents: &dyn Contents, each: &mut dyn FnMut(&[u8])) -> 
     let content = contents.open(id)?;
     let mut buffer = vec![0; size.min(WINDOW) as usize];
     let mut at = 0;
-    for run in data.runs().chain([size..size]) {
+    for run in data.runs().chain(std::iter::once(size..size)) {
         while at < run.end {
             let hole = at < run.start;
             let end = if hole { run.start } else { run.end };
@@ -287,7 +287,7 @@ mod tests {
         file("/etc/b", "b");
         put("/lib", Kind::Symlink(b"usr/lib"[..].into()));
         put("/usr/link", Kind::Symlink(b"file"[..].into()));
-        let runs = Some(vec![65536..65537].into());
+        let runs = Some(std::iter::once(65536..65537).collect());
         put("/usr/hole", Kind::File(Data::Content { id: ContentId(0), size: 65537, runs }));
         tree
     }
