@@ -527,6 +527,55 @@ fn the_cache_alone_is_enough_and_nothing_else_is_asked() {
 }
 
 /// Root without the right to mount, as in a container, in a bare chroot: the same tree.
+/// Every file in a directory: name and bytes.
+fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let names = listing(directory).into_iter();
+    names.map(|name| (name.clone(), std::fs::read(directory.join(name)).unwrap())).collect()
+}
+
+#[test]
+fn a_prepared_tree_becomes_the_same_image_by_anybody_without_a_sandbox() {
+    const TEST: &str = "an image of a prepared tree";
+    let Some(house) = house(TEST) else { return };
+    let case = house.case("anybody");
+    let mut description = Description::whole(house);
+    description.files.retain(|(name, ..)| name != "images.sh");
+    case.describe(&description);
+    case.prepare(&[]).ends(0);
+    bounded(case.command(&["build", "d", "-o", "out/built"])).ends(0);
+    // The record knows the modes; whoever may read the files can make the image.
+    let mut open = Command::new(source("tests/fixtures/as-user"));
+    run(open.args(["chmod", "-R", "a+rX", "out/tree"]).current_dir(&case.at)).ends(0);
+    open_to_all(&case.at.join("others"));
+    let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let mut create = Command::new(oracle(TEST, "setpriv").unwrap());
+    create.args(if root() { &nobody[..] } else { &[] }).arg(house.at.join("diskwright"));
+    create.args(["create", "d", "--root", "out/tree", "-o", "others/created"]).current_dir(&case.at);
+    // No program of the host can be found.
+    create.env_clear().env("PATH", case.at.join("nowhere"));
+    let created = bounded(create).ends(0);
+    assert!(!created.stderr.contains("warning"), "{}", created.stderr);
+    let (built, created) = (files(&case.at.join("out/built")), files(&case.at.join("others/created")));
+    let names = |files: &[(String, Vec<u8>)]| files.iter().map(|file| file.0.clone()).collect::<Vec<_>>();
+    let expected = ["ext4", "packages", "verified"].map(|ending| format!("anybody.x86_64-1.0.0.{ending}"));
+    assert_eq!(names(&built), expected);
+    assert_eq!(names(&created), expected);
+    assert!(built == created, "the same bytes");
+    let packages = String::from_utf8(built[1].1.clone()).unwrap();
+    assert!(packages.contains("\ngreeting|None|1.0|None|all|None|None\n"), "{packages}");
+    let Some(_) = oracle(TEST, "dpkg") else { return };
+    let tree = case.at.join("out/tree");
+    let mut dpkg = Command::new("dpkg");
+    dpkg.arg("--root").arg(tree).args(["-V", "--verify-format", "rpm"]).env("LC_ALL", "C");
+    let said = run(&mut dpkg).stdout;
+    let mut said: Vec<&str> = said.lines().collect();
+    let verified = String::from_utf8(built[2].1.clone()).unwrap();
+    let mut verified: Vec<&str> = verified.lines().collect();
+    said.sort_unstable();
+    verified.sort_unstable();
+    assert_eq!(verified, said);
+}
+
 #[test]
 fn real_root_without_namespaces_makes_the_same_tree() {
     let test = "real_root_without_namespaces_makes_the_same_tree";

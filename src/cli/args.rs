@@ -34,7 +34,8 @@ pub(super) struct Common {
     /// Every id in the image is derived from this text [default: a digest of the resolved description]
     #[arg(long, global = true, value_name = "TEXT", help_heading = "Reproducibility")]
     pub(super) seed: Option<String>,
-    /// Latest time in the image, in seconds since 1970 [default: SOURCE_DATE_EPOCH, else 1577836800 (2020-01-01)]
+    /// Latest time in the image, in seconds since 1970 [default: SOURCE_DATE_EPOCH, else that of the repositories or of
+    /// the tree's record, else 1577836800 (2020-01-01)]
     #[arg(
         long,
         global = true,

@@ -9,7 +9,7 @@ use super::say::{Voice, size};
 use super::scripts::{RAW_FIRST, Scripts};
 use super::setting::Setting;
 use super::timing::Clock;
-use super::tree::{origin, read, surveying, system_of};
+use super::tree::{dated, origin, read, surveying, system_of};
 use crate::build::{self, BuildError, List, Report, Request, Stage, identity};
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::{Description, load_with};
@@ -53,6 +53,7 @@ pub(super) fn create(
     let mut copy = None;
     let mut edit = None;
     let mut origin = origin(&root, record.as_deref());
+    let setting = &dated(setting, &origin)?;
     let mut bundle_format = None;
     let (wanted, survey, place) = match description {
         Some(path) => {
@@ -82,6 +83,7 @@ pub(super) fn create(
                 }
             }
             let survey = read(&origin, shape.owner, setting, Some(existing(&output)))?;
+            taken_as_it_is(&description, &choice, &survey, voice);
             (
                 Wanted::described(resolved),
                 survey,
@@ -155,6 +157,28 @@ pub(super) fn build(
     let made = made?;
     let bundle_format = bundle_format(&description, &selecting(&selection, &shape)?);
     Ok(made.map(|made| Outcome { bundle_format, ..made }))
+}
+
+/// Says what of a description is taken to be in the tree already. A tree that was prepared has its description, as in KIWI.
+fn taken_as_it_is(description: &Description, choice: &Choice, survey: &Survey, voice: Voice) {
+    if survey.tree.lookup(b"/image").is_some() {
+        return;
+    }
+    let Ok(selection) = select(&description.model, choice) else { return };
+    let beside = |name: &str| description.directory.join(name).exists();
+    let asked = [
+        (selection.is_installed_by_apt(), "packages"),
+        (!selection.users().is_empty(), "users"),
+        (beside("root"), "the overlay root"),
+        (beside("config.sh"), "config.sh"),
+    ];
+    let asked: Vec<&str> = asked.into_iter().filter(|(is, _)| *is).map(|(_, what)| what).collect();
+    if !asked.is_empty() {
+        let asked = asked.join(", ");
+        voice.note(&format!(
+            "note: the tree is taken as it is: {asked} of the description are its preparation's work"
+        ));
+    }
 }
 
 /// Takes the copy of a tree away; after a script that failed its user may look into it.

@@ -5,7 +5,7 @@ use super::fail::{Code, Failure};
 use super::say::{Voice, size};
 use super::setting::Setting;
 use super::timing::Clock;
-use super::tree::{origin, read, system_of};
+use super::tree::{dated, origin, read, system_of};
 use crate::emit::{self, Output};
 use crate::model::{Rule, Size};
 use crate::plan::Profile;
@@ -59,7 +59,9 @@ pub(super) fn mkfs(args: Mkfs, setting: &Setting, voice: Voice) -> Result<(), Fa
     };
     let parent =
         args.image.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let survey = read(&origin(&args.tree, args.record.as_deref()), args.owner, setting, Some(parent))?;
+    let origin = origin(&args.tree, args.record.as_deref());
+    let setting = &dated(setting, &origin)?;
+    let survey = read(&origin, args.owner, setting, Some(parent))?;
     survey.notes.iter().for_each(|note| voice.note(note));
     // The image is all there is: `/boot` is on it.
     let target = system_of(&survey, args.target.as_deref())?.target(true);

@@ -8,7 +8,7 @@ use super::sandbox::Sandboxed;
 use super::say::{Voice, size, table};
 use super::scripts::Scripts;
 use super::setting::Setting;
-use super::tree::{origin, read, system_of};
+use super::tree::{dated, origin, read, system_of};
 use crate::build::{self, identity};
 use crate::model::{Loader, System, Table};
 use crate::plan::{DiskPlan, Fit, Part, Place, Plan, Slot, plan as plan_of};
@@ -35,9 +35,14 @@ struct Report<'a> {
 
 /// Prints a plan: with a tree numbers, without one rules.
 pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<(), Failure> {
-    let survey = match &args.root {
+    let origin = args.root.as_ref().map(|root| origin(root, args.record.as_deref()));
+    let setting = &match &origin {
+        None => setting.clone(),
+        Some(origin) => dated(setting, origin)?,
+    };
+    let survey = match &origin {
         None => None,
-        Some(root) => Some(read(&origin(root, args.record.as_deref()), args.shape.owner, setting, None)?),
+        Some(origin) => Some(read(origin, args.shape.owner, setting, None)?),
     };
     survey.iter().flat_map(|survey| &survey.notes).for_each(|note| voice.note(note));
     let mut stages = Vec::new();

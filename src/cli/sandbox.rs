@@ -3,10 +3,12 @@
 use super::fail::{Code, Failure};
 use super::say::Voice;
 use super::setting::Setting;
+use super::tree::dated;
 use crate::root::sandbox::{
     Found, Host, Log, Mode, Operation, OperationError, Run, Sandbox, SandboxError, Session,
 };
 use crate::root::tree;
+use crate::survey::Origin;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -129,6 +131,8 @@ pub(super) fn enter(args: Enter, setting: &Setting, voice: Voice) -> Result<(), 
             Failure::new(Code::Refused, message).hint("`diskwright prepare` makes a tree with its record")
         );
     }
+    let origin = Origin::Directory { path: directory.clone(), record: Some(place.record_path()) };
+    let setting = &dated(setting, &origin)?;
     let sandbox = found(&sandboxed, setting, Arc::default())?;
     let program = if command.is_empty() { vec!["/bin/sh".to_owned(), "-i".to_owned()] } else { command };
     let run = Run { terminal: true, limit: 0, ..Run::new("the program", program) };

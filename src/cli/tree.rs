@@ -3,7 +3,7 @@
 use super::args::Tree;
 use super::fail::Failure;
 use super::say::{self, Voice};
-use super::setting::Setting;
+use super::setting::{DEFAULT_EPOCH, Setting};
 use crate::emit::EmitError;
 use crate::inspect::{ImageFile, inspect};
 use crate::model::System;
@@ -20,7 +20,8 @@ pub(super) fn tree(args: &Tree, setting: &Setting, voice: Voice) -> Result<(), F
     {
         return text(&tree);
     }
-    let Survey { tree, notes, .. } = read(&origin, args.owner, setting, None)?;
+    let setting = dated(setting, &origin)?;
+    let Survey { tree, notes, .. } = read(&origin, args.owner, &setting, None)?;
     notes.iter().for_each(|note| voice.note(note));
     text(&tree)
 }
@@ -46,6 +47,18 @@ pub(super) fn origin(source: &OsStr, record: Option<&Path>) -> Origin {
             Origin::Directory { path, record: record.map(PathBuf::from).or(beside) }
         }
         other => other,
+    }
+}
+
+/// The same settings with the epoch of a tree's record, where none was given: the newest time in it. All times of a prepared tree
+/// end at the epoch that it was made with, and what the last step made has that one.
+pub(super) fn dated(setting: &Setting, origin: &Origin) -> Result<Setting, Failure> {
+    match origin {
+        Origin::Directory { record: Some(record), .. } if setting.epoch.is_none() => {
+            let newest = survey::newest(record)?.max(DEFAULT_EPOCH);
+            Ok(setting.of_epoch(Some(newest)))
+        }
+        _ => Ok(setting.clone()),
     }
 }
 

@@ -21,7 +21,7 @@ mod system;
 pub(crate) mod tar;
 
 pub use contents::Surveyed;
-pub use directory::List;
+pub use directory::{List, newest};
 pub use image::{Images, image_source, images, raw_disk};
 pub use overlay::overlay;
 pub use system::system;

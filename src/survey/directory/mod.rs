@@ -15,7 +15,7 @@ use super::{Options, Survey, SurveyError, Surveyed, named};
 use diskwright_formats::bytes::escaped;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::layout::ContentId;
-use diskwright_fstools::tree::{Data, Kind, Meta, Node, NodeId, ROOT, Tree, Xattrs, record};
+use diskwright_fstools::tree::{Data, Kind, Meta, Node, NodeId, ROOT, Step, Tree, Xattrs, record};
 use files::DirectoryFiles;
 use look::{Found, Host, What, look};
 use owners::Owners;
@@ -76,6 +76,13 @@ fn read_record(path: &Path) -> Result<Tree, SurveyError> {
         let spot = Spot::new(refusal.spot.format, format!("{}, {}", path.display(), refusal.spot.object));
         SurveyError::Refused(Refusal { spot, ..refusal })
     })
+}
+
+/// The newest time in a record, in whole seconds since 1970.
+pub fn newest(record: &Path) -> Result<i64, SurveyError> {
+    let tree = read_record(record)?;
+    let time = |step: Step| tree.node(step.node).meta.mtime;
+    Ok(tree.walk().map(time).max().map_or(0, |time| time.sec + i64::from(time.nsec > 0)))
 }
 
 struct Scan<'a> {
