@@ -1,7 +1,8 @@
 //! Plan and tree to numbers.
 
 use super::clones::{Pair, pairs};
-use super::split::{exclude, split};
+use super::exclude::exclude;
+use super::split::split;
 use super::{DiskPlan, ESP, Entry, FilesystemPlan, Part, Plan, ROOT, Slot, VolumePlan, kiwi, volumes};
 use crate::boot::{BiosCore, BootEntry, BootFiles, Growing, Grows, boot_files, growth, put_folded};
 use crate::compose::unwritten;
@@ -116,7 +117,7 @@ pub fn draft(plan: &Plan, mut tree: Tree, contents: &dyn Contents) -> Result<Fit
     let kiwi = sized.map(|(disk, sizes)| kiwi::sizes(sizes, disk, &plan.parts, &tree)).transpose()?;
     let volumes =
         divided.map(|volumes| volumes::planned(volumes, plan.root_label(), Some(&tree))).unwrap_or_default();
-    let mut left_out = exclude(&mut tree, &plan.excludes);
+    let mut left_out = exclude(&mut tree, &plan.excludes)?;
     let replaced = lay_over(plan, &mut tree)?;
     let (growing, no_growth) = match growth(plan, &tree, contents) {
         Ok(growing) => (growing, None),

@@ -5,6 +5,7 @@
 
 mod clones;
 mod entries;
+mod exclude;
 mod files;
 mod fit;
 mod kiwi;
@@ -21,7 +22,7 @@ use crate::model::{
     Arch, Bytes, Disk, DiskSize, Growth, Image, ImageSource, KiwiSizes, Layer, Loader, MIB, Mkfs, Naming,
     Room, Rule, SectorSize, Table, Target, Volume, VolumeManager, Volumes,
 };
-use diskwright_formats::fault::Refusal;
+use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::identity::Identity;
 use diskwright_formats::registry::find_disk;
 use diskwright_fstools::registry::{self, Filesystem, find};
@@ -424,6 +425,7 @@ const BARE_KNOB: &str = "<size unit=\"M\">{}</size> or --size {}M";
 /// What an image will be. `identity` gives ids and the epoch. Refused: options that a file system does not take, two
 /// partitions of one name.
 pub fn plan(image: &Image, identity: &Identity) -> Result<Plan, Refusal> {
+    let (excludes, hooks) = excludes(image)?;
     let bare = Plan {
         schema: SCHEMA,
         name: image.name.clone(),
@@ -437,13 +439,29 @@ pub fn plan(image: &Image, identity: &Identity) -> Result<Plan, Refusal> {
         boot: None,
         command_line: None,
         files: Vec::new(),
-        excludes: image.excludes.clone(),
-        hooks: image.hooks.clone(),
+        excludes,
+        hooks,
     };
     match &image.target {
         Target::Filesystem(volume) => filesystem(image, volume, bare, identity),
         Target::Disk(disk) => self::disk(image, disk, bare, identity),
     }
+}
+
+/// The paths that stay out, with those of KIWI's list in the tree; and the files of the tree that are still to be acted on.
+fn excludes(image: &Image) -> Result<(Vec<String>, Vec<String>), Refusal> {
+    const LIST: &str = "image/exclude_files.yaml";
+    let listed = image.system.as_ref().and_then(|system| system.exclude_files.as_ref());
+    let Some(listed) = listed.filter(|_| image.hooks.iter().any(|hook| hook == LIST)) else {
+        return Ok((image.excludes.clone(), image.hooks.clone()));
+    };
+    let refused = |reason: &String| {
+        let refusal = Refusal::new(RefusalKind::Invalid, Spot::new("tree", format!("/{LIST}")), reason);
+        refusal.hint("a list of paths of the tree below the key `exclude`, or no such file")
+    };
+    let listed = listed.as_ref().map_err(refused)?;
+    let hooks = image.hooks.iter().filter(|hook| *hook != LIST).cloned().collect();
+    Ok((image.excludes.iter().chain(listed).cloned().collect(), hooks))
 }
 
 fn filesystem(image: &Image, volume: &Volume, plan: Plan, identity: &Identity) -> Result<Plan, Refusal> {

@@ -73,28 +73,3 @@ fn meta_in(tree: &Tree, other: &mut Tree, node: NodeId) -> Meta {
     let meta = tree.node(node).meta;
     Meta { xattrs: other.intern(tree.xattrs(meta.xattrs).clone()), ..meta }
 }
-
-/// Takes what matches out of a tree: `a/b`, or what is in a directory, `a/*`. Says what was there.
-pub(super) fn exclude(tree: &mut Tree, patterns: &[String]) -> Vec<String> {
-    let mut left_out = Vec::new();
-    for pattern in patterns {
-        let (path, contents_only) = match pattern.strip_suffix("/*") {
-            Some(path) => (path, true),
-            None => (pattern.as_str(), false),
-        };
-        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let Some(parent) = tree.lookup(parent.as_bytes()) else { continue };
-        let Some(node) = tree.child(parent, name.as_bytes()) else { continue };
-        if !contents_only {
-            tree.remove(parent, name.as_bytes());
-            left_out.push(format!("/{path}"));
-            continue;
-        }
-        let names: Vec<Vec<u8>> = tree.children(node).map(|(name, _)| name.to_vec()).collect();
-        for name in names {
-            tree.remove(node, &name);
-            left_out.push(format!("/{path}/{}", escaped(&name)));
-        }
-    }
-    left_out
-}

@@ -3,6 +3,7 @@
 //! os-release(5), of `/etc` first and of `/usr/lib` else, and mke2fs.conf(5). Nothing of the host is looked at.
 
 use crate::boot::follow;
+use crate::describe::kiwi::exclude_files;
 use crate::model::System;
 use diskwright_formats::layout::{ContentError, Contents};
 use diskwright_fstools::registry::{Release, Target};
@@ -41,6 +42,7 @@ pub fn system(tree: &Tree, contents: &dyn Contents, named: Option<&str>) -> Resu
         grub: GRUB.iter().any(|path| follow(tree, path).is_some()),
         fstab_append: edit(b"/etc/fstab.append")?,
         fstab_patch: edit(b"/etc/fstab.patch")?,
+        exclude_files: edit(b"/image/exclude_files.yaml")?.map(|text| exclude_files(&text)),
     })
 }
 

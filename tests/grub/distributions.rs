@@ -44,8 +44,7 @@ fn made(tree: &Tree, id: &str, attributes: &str) -> BootFiles {
         resolve(&model, &Choice::new(Arch::X86_64)).unwrap_or_else(|error| panic!("{error}")).image;
     let release = Release { id: id.to_owned(), like: vec![], version: None, codenames: vec![], pretty: None };
     let target = System { named: None, release: Some(release), mke2fs_conf: None, boot: None };
-    image.system =
-        Some(diskwright::model::System { target, grub: true, fstab_append: None, fstab_patch: None });
+    image.system = Some(diskwright::model::System { target, grub: true, ..Default::default() });
     let plan = plan(&image, &identity(&image, Some(b"seed"), 0)).unwrap();
     boot_files(&plan, tree, &Memory(Vec::new())).unwrap_or_else(|refusal| panic!("{refusal}"))
 }

@@ -10,6 +10,7 @@
 mod data;
 mod document;
 mod element;
+mod excludes;
 mod find;
 mod json;
 mod lower;
@@ -25,6 +26,7 @@ mod xml;
 mod yaml;
 
 pub use document::Include;
+pub use excludes::exclude_files;
 pub use find::find;
 pub use overrides::Overrides;
 pub use schema::{NEWER, Row, State, rows};
