@@ -467,6 +467,15 @@ fn what_did_not_change_is_not_made_again() {
     let run = case.prepare(&[]).ends(0);
     assert_eq!(reused(&run), ["packages"]);
     assert_eq!(case.text("etc/made-by-config"), "another script\n");
+    // Another description in the same directory.
+    let other = std::fs::read_to_string(case.at.join("d/config.xml")).unwrap().replace("alice", "bob");
+    write(case.at.join("d/other.xml"), other);
+    for (file, user) in [("config.xml", "alice"), ("other.xml", "bob")] {
+        case.clear();
+        let run = case.prepare(&["--kiwi-file", file]).ends(0);
+        assert_eq!(reused(&run), ["packages"], "{file}");
+        assert!(case.text("etc/passwd").contains(&format!("\n{user}:x:1234:")), "{file}");
+    }
     case.assert_clean("");
 }
 

@@ -4,13 +4,13 @@
 
 mod support;
 
-use diskwright::root::sandbox::{Found, Host, Log, Operation, Sandbox, SandboxError, Session};
+use diskwright::root::sandbox::{Bind, Found, Host, Log, Operation, Sandbox, SandboxError, Session};
 use diskwright::root::setup::Step;
 use diskwright::root::setup::initrd::{self, Generator, Task, Wanted};
 use diskwright::root::tree::Place;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::{debian_root, inapplicable, oracle, run, tool};
+use support::{all, debian_root, inapplicable, oracle, run, skip, source, tool};
 
 struct Tree {
     work: tempfile::TempDir,
@@ -49,7 +49,11 @@ impl Tree {
     }
 
     fn run(&self, operations: Vec<Operation>) -> Result<Vec<Vec<u8>>, String> {
-        let session = Session { tree: self.root(), operations, ..Session::default() };
+        self.run_with(operations, Vec::new())
+    }
+
+    fn run_with(&self, operations: Vec<Operation>, binds: Vec<Bind>) -> Result<Vec<Vec<u8>>, String> {
+        let session = Session { tree: self.root(), operations, binds, ..Session::default() };
         let log = Log::default();
         self.sandbox
             .run(&session, &log, &mut |_| {})
@@ -79,6 +83,7 @@ fn wanted() -> Wanted {
         filesystem: Some("ext4".to_owned()),
         modules: modules.map(str::to_owned).into(),
         drivers: drivers.map(str::to_owned).into(),
+        grows: false,
         epoch: 1_700_000_000,
     }
 }
@@ -133,6 +138,64 @@ fn without_a_module(tree: &Tree, kernel: &initrd::Kernel, bytes: &[u8]) {
     let said = tree.run(vec![Operation::Setup(Step::Initrd(Task::Check(other)))]).unwrap_err();
     assert!(said.contains("not in it: not_there"), "{said}");
     check().unwrap();
+}
+
+/// Takes the place of initramfs-tools, with all packages that it needs; not configured.
+const UNPACK: &str = r#"cd /run/diskwright/packages
+for file in *.deb; do
+    dpkg-query -W "${file%%_*}" >/dev/null 2>&1 || set -- "$@" "$file"
+done
+dpkg --unpack --no-triggers --force-depends,conflicts "$@"
+rm /usr/sbin/update-initramfs
+"#;
+
+#[test]
+fn dracut_makes_the_same_initrd_each_time() {
+    let test = "dracut_makes_the_same_initrd_each_time";
+    if !all() {
+        return skip(test, "slow: DISKWRIGHT_ALL=1 runs it");
+    }
+    let mut fixture = Command::new(source("tests/fixtures/debian-packages"));
+    let packages = run(fixture.args(["--existing", "bookworm", "kiwi-dracut-oem-repart"]));
+    if packages.code != Some(0) {
+        return skip(
+            test,
+            "no packages of Debian (tests/fixtures/debian-packages bookworm kiwi-dracut-oem-repart)",
+        );
+    }
+    let Some(tree) = Tree::new(test) else { return };
+    let unpack = diskwright::root::sandbox::Run::new("unpack", ["/bin/sh", "-c", UNPACK]);
+    let from = PathBuf::from(packages.stdout.trim());
+    let bind = Bind { from, name: "packages".to_owned(), writable: false };
+    tree.run_with(vec![Operation::Run(unpack)], vec![bind]).unwrap();
+    let grows = Wanted { grows: true, ..wanted() };
+    let found = tree.find(&grows).unwrap();
+    assert_eq!((found.generator, found.repart), (Some(Generator::Dracut), true));
+    let kernel = found.kernels.first().expect("the Debian root has a kernel").clone();
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        tree.run(initrd::make(&found, &grows).unwrap()).unwrap();
+        made.push(tree.bytes(&kernel.initrd));
+    }
+    assert!(made[0] == made[1], "two runs give other bytes");
+    judge(test, &tree, &kernel);
+    let says = |initrd: &str| {
+        let words = ["/bin/sh", "-c", "lsinitrd \"$0\"", initrd];
+        let list = diskwright::root::sandbox::Run {
+            capture: true,
+            ..diskwright::root::sandbox::Run::new("list", words)
+        };
+        String::from_utf8(tree.run(vec![Operation::Run(list)]).unwrap().remove(0)).unwrap()
+    };
+    let listed = says(&kernel.initrd);
+    let has = |listed: &str, end: &str| listed.lines().any(|line| line.ends_with(end));
+    assert!(has(&listed, "kiwi-repart-disk.sh") && has(&listed, "bin/sh -> bash"), "{listed}");
+    // Of this machine nothing is in it.
+    assert!(
+        !has(&listed, "etc/fstab") && !has(&listed, "etc/crypttab") && !listed.contains("hostonly_cmdline")
+    );
+    tree.run(initrd::make(&found, &wanted()).unwrap()).unwrap();
+    assert!(!has(&says(&kernel.initrd), "kiwi-repart-disk.sh"));
 }
 
 #[test]

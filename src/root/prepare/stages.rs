@@ -5,7 +5,7 @@ use super::finish::{Finishing, finishing};
 use super::{PrepareError, Recipe};
 use crate::describe::Diagnostics;
 use crate::model::words::PatternType;
-use crate::model::{Item, Phase, Scope, elements};
+use crate::model::{Item, Phase};
 use crate::root::apt::{self, Repository, steps};
 use crate::root::deb::Left;
 use crate::root::repository::{self, Base, Chosen, Source, closure, debian_architecture};
@@ -17,6 +17,7 @@ use crate::root::setup::{self, Setup, Step, initrd};
 use crate::root::store::Key;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::io;
 
 /// The work of a recipe.
 pub(super) struct Stages<'a> {
@@ -115,13 +116,15 @@ impl<'a> Stages<'a> {
             .and("image", &text(&self.image))
             .and("recommends", &[u8::from(self.settings.recommends)])
             .and("early", &settle::early_inputs(description, selection, &self.setup)?);
-        let removed = [self.uninstall.clone(), vec![String::new()], self.delete.clone()].concat();
+        // What the description says, in whichever of its files, with what the command line changes in it.
+        let operations = serde_json::to_vec(&[self.settle(), self.remove(), self.finish()]);
         let tree = installed
             .clone()
-            .and("removed", &text(&removed))
             .and("seed", seed.unwrap_or_default())
             .and("network", &[u8::from(*network)])
             .and("finish", format!("{finish:?}").as_bytes())
+            .and("operations", &operations.map_err(io::Error::from)?)
+            .and("initrds", format!("{:?}", self.initrds()).as_bytes())
             .and("profiles", selection.profiles.join(" ").as_bytes())
             .and("description", &settle::inputs(description)?);
         Ok(Keys { bootstrap, installed, tree })
@@ -162,22 +165,7 @@ impl<'a> Stages<'a> {
 
     /// What initrds must be able to do; `None` where the type says that there is to be none.
     pub(super) fn initrds(&self) -> Option<initrd::Wanted> {
-        let selection = self.recipe.selection;
-        let said = selection.said();
-        if said.and_then(|said| said.initrd_system.as_ref()).is_some_and(|said| said.text == "none") {
-            return None;
-        }
-        let applies = |scope: &elements::Drivers| {
-            Scope::of(&scope.profiles, &None).applies(&selection.profiles, selection.machine)
-        };
-        let drivers = selection.model.said.drivers.iter().filter(|drivers| applies(drivers));
-        let drivers = drivers.flat_map(|drivers| &drivers.file).filter_map(|file| file.name.as_ref());
-        Some(initrd::Wanted {
-            filesystem: said.and_then(|said| said.filesystem.as_ref()).map(|said| said.text.clone()),
-            drivers: drivers.map(|name| name.text.clone()).collect(),
-            epoch: self.epoch,
-            ..initrd::Wanted::default()
-        })
+        initrd::Wanted::of(self.recipe.selection, self.epoch)
     }
 
     /// The state of the build is taken away.

@@ -6,6 +6,9 @@
 
 mod archive;
 
+use crate::model::words::InitrdSystem;
+use crate::model::{Scope, elements};
+use crate::resolve::Selection;
 use crate::root::sandbox::{Operation, OperationError, Run};
 use crate::root::setup::Step;
 use archive::{Contents, leads};
@@ -50,8 +53,33 @@ pub struct Wanted {
     pub modules: Vec<String>,
     /// `<drivers>`: names of modules, or paths below the kernel's directory with `*`: `drivers/net/*`.
     pub drivers: Vec<String>,
+    /// Whether the disk is to grow at the first boot: then KIWI's dracut module for it is in them, where the tree has it.
+    pub grows: bool,
     /// Times behind it are written as it, in seconds since 1970.
     pub epoch: i64,
+}
+
+impl Wanted {
+    /// What a description's type says; `None`: no initrds.
+    pub fn of(selection: &Selection<'_>, epoch: i64) -> Option<Wanted> {
+        let said = selection.said();
+        let system = said.and_then(|said| said.initrd_system.as_ref());
+        if system.is_some_and(|said| said.value == InitrdSystem::None) {
+            return None;
+        }
+        let applies = |scope: &elements::Drivers| {
+            Scope::of(&scope.profiles, &None).applies(&selection.profiles, selection.machine)
+        };
+        let drivers = selection.model.said.drivers.iter().filter(|drivers| applies(drivers));
+        let drivers = drivers.flat_map(|drivers| &drivers.file).filter_map(|file| file.name.as_ref());
+        Some(Wanted {
+            filesystem: said.and_then(|said| said.filesystem.as_ref()).map(|said| said.text.clone()),
+            modules: Vec::new(),
+            drivers: drivers.map(|name| name.text.clone()).collect(),
+            grows: selection.resizes(),
+            epoch,
+        })
+    }
 }
 
 /// What a tree makes initrds with.
@@ -84,6 +112,8 @@ pub struct Found {
     pub kernels: Vec<Kernel>,
     /// Drivers of the description that no kernel has.
     pub unknown: Vec<String>,
+    /// Whether the tree has KIWI's dracut module `kiwi-repart`.
+    pub repart: bool,
 }
 
 /// Our own work around the generators.
@@ -117,7 +147,7 @@ pub fn make(found: &Found, wanted: &Wanted) -> Result<Vec<Operation>, Refusal> {
     };
     let one = |kernel: &Kernel| {
         let check = Operation::Setup(Step::Initrd(Task::Check(kernel.clone())));
-        [Operation::Run(run(generator, kernel, wanted)), check]
+        [Operation::Run(run(generator, kernel, found.repart, wanted)), check]
     };
     Ok(found.kernels.iter().flat_map(one).collect())
 }
@@ -135,17 +165,24 @@ update-initramfs -c -k "$version"
 "#;
 
 const DRACUT: &str = r#"set -eu
-version=$1 initrd=$2; shift 2
-exec dracut --force --no-hostonly --no-hostonly-cmdline --reproducible --kver "$version" --add-drivers "$*" "$initrd"
+version=$1 initrd=$2 add=$3 omit=$4; shift 4
+exec dracut --force --no-hostonly --no-hostonly-cmdline --reproducible --kver "$version" --add "$add" --omit "$omit" \
+  --add-drivers "$*" "$initrd"
 "#;
 
-fn run(generator: Generator, kernel: &Kernel, wanted: &Wanted) -> Run {
-    let (script, second) = match generator {
-        Generator::InitramfsTools => (INITRAMFS_TOOLS, wanted.filesystem.as_deref().unwrap_or("")),
-        Generator::Dracut => (DRACUT, kernel.initrd.as_str()),
+/// Modules that dracut takes in and leaves out: KIWI's says that it is a script of any shell, and is one of bash.
+const REPART: [&str; 2] = ["bash kiwi-repart", "dash"];
+
+fn run(generator: Generator, kernel: &Kernel, repart: bool, wanted: &Wanted) -> Run {
+    let [add, omit] = if repart && wanted.grows { REPART } else { [""; 2] };
+    let words = match generator {
+        Generator::InitramfsTools => {
+            vec![INITRAMFS_TOOLS, "initrd", &kernel.version, wanted.filesystem.as_deref().unwrap_or("")]
+        }
+        Generator::Dracut => vec![DRACUT, "initrd", &kernel.version, &kernel.initrd, add, omit],
     };
-    let words = ["/bin/sh", "-c", script, "initrd", &kernel.version, second];
-    let words = words.into_iter().chain(kernel.modules.iter().map(String::as_str));
+    let words = ["/bin/sh", "-c"].into_iter().chain(words);
+    let words = words.chain(kernel.modules.iter().map(String::as_str));
     let mut run = Run::new(&format!("make the initrd of {}", kernel.version), words);
     run.environment.insert("SOURCE_DATE_EPOCH".to_owned(), wanted.epoch.to_string());
     run.needs_proc = true;
@@ -197,7 +234,20 @@ pub fn find(root: &Path, wanted: &Wanted) -> Result<Found, OperationError> {
         let initrd = style.initrd(&version);
         kernels.push(Kernel { modules: modules.chosen(&version, wanted)?, version, initrd });
     }
-    Ok(Found { generator, kernels, unknown: unknown.into_iter().collect() })
+    Ok(Found { generator, kernels, unknown: unknown.into_iter().collect(), repart: has_repart(root)? })
+}
+
+/// Whether KIWI's dracut module that grows a disk is there, whatever number it has.
+fn has_repart(root: &Path) -> io::Result<bool> {
+    let directory = root.join("usr/lib/dracut/modules.d");
+    if !directory.is_dir() {
+        return Ok(false);
+    }
+    #[allow(clippy::disallowed_methods)] // one name is enough
+    let mut entries = fs_err::read_dir(&directory)?;
+    entries.try_fold(false, |found, entry| {
+        Ok(found || entry?.file_name().as_encoded_bytes().ends_with(b"kiwi-repart"))
+    })
 }
 
 /// Versions of kernels that have a directory of modules and an image.
@@ -421,6 +471,26 @@ mod tests {
         assert_eq!(operations.len(), 2);
         assert!(operations[0].describe().starts_with("SOURCE_DATE_EPOCH=0 /bin/sh -c "));
         assert_eq!(operations[1].describe(), "check /boot/initrd.img-6.1-a");
+    }
+
+    #[test]
+    fn dracut_has_kiwis_module_where_the_disk_grows() {
+        let tree = tree();
+        std::fs::remove_file(tree.path().join("usr/sbin/update-initramfs")).unwrap();
+        write(tree.path(), "usr/bin/dracut", b"");
+        let arguments = |found: &Found, grows: bool| {
+            let made = make(found, &Wanted { grows, ..wanted("ext4") }).unwrap();
+            let Operation::Run(Run { command, .. }) = &made[0] else { panic!("a program") };
+            command[4..].to_vec()
+        };
+        let found = find(tree.path(), &wanted("ext4")).unwrap();
+        assert_eq!((found.generator, found.repart), (Some(Generator::Dracut), false));
+        let plain = ["6.1-a", "/boot/initrd.img-6.1-a", "", "", "ext4", "virtio_blk"];
+        assert_eq!(arguments(&found, true), plain);
+        write(tree.path(), "usr/lib/dracut/modules.d/90kiwi-repart/module-setup.sh", b"");
+        let found = find(tree.path(), &wanted("ext4")).unwrap();
+        assert_eq!(arguments(&found, true)[2..], ["bash kiwi-repart", "dash", "ext4", "virtio_blk"]);
+        assert_eq!(arguments(&found, false), plain);
     }
 
     #[test]
