@@ -479,6 +479,27 @@ fn what_did_not_change_is_not_made_again() {
     case.assert_clean("");
 }
 
+/// In KIWI's words, since its configuration is read by them alone.
+#[test]
+fn repositories_of_a_build_service_are_on_its_download_server() {
+    let Some(house) = house("repositories of a build service") else { return };
+    let case = house.case("service");
+    let project = house.at.join("repository/Some:/Project");
+    std::fs::create_dir_all(&project).unwrap();
+    std::os::unix::fs::symlink(house.at.join("repository"), project.join("Debian_12")).unwrap();
+    let repository = house.repository("obs://Some:Project/Debian_12");
+    let kept = repository.replacen("<repository ", "<repository alias=\"obs\" imageinclude=\"true\" ", 1);
+    case.describe(&Description { repository: kept, ..Description::plain(house) });
+    let url = house.server.url("");
+    write(case.at.join("c.yml"), format!("obs:\n  - download_url: {url}\n"));
+    let words = ["--config", "c.yml", "system", "prepare", "--description", "d", "--root", "out/tree"];
+    let run = bounded(case.command(&words)).ends(0);
+    assert!(run.stderr.contains("obs.download_url: ") && run.stderr.contains("where obs:"), "{}", run.stderr);
+    let list = case.text("etc/apt/sources.list.d/obs.sources");
+    assert!(list.contains(&format!("URIs: {url}/Some:/Project/Debian_12\n")), "{list}");
+    case.assert_clean("");
+}
+
 #[test]
 fn a_tar_of_the_tree_is_the_tree() {
     let Some(house) = house("a tar of the tree") else { return };
@@ -709,7 +730,31 @@ fn each_fault_of_a_repository_is_named() {
         row("unsigned", faulty("unsigned", Fault::Unsigned), 1, &["Release", "sign"]),
         row("index", faulty("index", Fault::Index), 1, &["Packages", "SHA-256"]),
         row("package", faulty("package", Fault::Package), 1, &["apt_1.0_amd64.deb", "SHA-256"]),
-        row("expired", faulty("expired", Fault::Expired), 1, &["Release: expired", "it was valid until"]),
+        row(
+            "expired",
+            faulty("expired", Fault::Expired),
+            1,
+            &["Release: expired", "it was valid until", "--allow-expired takes"],
+        ),
+        // These packages are no system: it ends where they are configured.
+        Row {
+            words: &["--allow-expired"],
+            ..row(
+                "expired-taken",
+                faulty("expired-taken", Fault::Expired),
+                4,
+                &["warning: ", "Release: expired: it was valid until", "configure packages"],
+            )
+        },
+        Row {
+            words: &["--allow-expired"],
+            ..row(
+                "expired-never",
+                faulty("expired-never", Fault::Signature),
+                1,
+                &["Release: a wrong signature"],
+            )
+        },
         row("unknown-early", Description { bootstrap, ..plain.clone() }, 1, &["no-such-package"]),
     ];
     try_all(house, &rows);

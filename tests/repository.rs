@@ -7,9 +7,9 @@ mod support;
 use diskwright::model::Arch;
 use diskwright::resolve::{Choice, select};
 use diskwright::root::repository::{
-    Base, Catalogue, Chosen, Keyring, Kind, Location, Packages, Release, Runtime, Source, Verified, Wanted,
-    closure, compare_versions, is_version, local_list, local_preferences, local_release, sources,
-    verify_clear, verify_detached,
+    Base, Catalogue, Chosen, Keyring, Kind, Location, OBS_DOWNLOADS, Packages, Release, Runtime, Source,
+    Verified, Wanted, closure, compare_versions, is_version, local_list, local_preferences, local_release,
+    sources, verify_clear, verify_detached,
 };
 use diskwright_formats::fault::{Refusal, RefusalKind};
 use std::cmp::Ordering;
@@ -20,7 +20,7 @@ use support::repository::{Deb, Fault, Gnupg, can_make, flat, now, suite};
 use support::{oracle, run, write};
 
 /// The repositories of a description with these elements.
-fn described(elements: &str, obs: Option<&str>) -> Result<Vec<Source>, String> {
+fn described(elements: &str, obs: &str) -> Result<Vec<Source>, String> {
     let text = format!(
         "<image schemaversion=\"8.0\" name=\"test\">\n<description type=\"system\"><author>A</author><contact>C</contact>\
          <specification>S</specification></description>\n<preferences><version>1.0.0</version>\
@@ -36,7 +36,7 @@ fn described(elements: &str, obs: Option<&str>) -> Result<Vec<Source>, String> {
 fn one(attributes: &str, path: &str, keys: &[&str]) -> Result<Source, String> {
     let keys: String = keys.iter().map(|key| format!("<signing key=\"{key}\"/>")).collect();
     let element = format!("<repository {attributes}><source path=\"{path}\">{keys}</source></repository>");
-    described(&element, Some("https://download.example.org/repositories/")).map(|mut all| all.remove(0))
+    described(&element, "https://download.example.org/repositories/").map(|mut all| all.remove(0))
 }
 
 fn source(root: &Path, distribution: Option<&str>) -> Source {
@@ -78,6 +78,7 @@ fn packages(source: &Source, keys: &Keyring, now: i64) -> Result<(Release, Vec<P
     };
     let release = Release::read("InRelease", &text)?;
     if source.check_signature {
+        release.check_date(now)?;
         release.check_fresh(now)?;
     }
     assert!(release.is_of(source));
@@ -755,14 +756,12 @@ fn where_repositories_are() {
         .map(opened)
         .unwrap();
     assert_eq!(said, Some(("you".to_owned(), "secret2".to_owned())));
-    let Err(refused) = described("<repository><source path=\"obs://A/B\"/></repository>", None) else {
-        panic!()
-    };
-    assert!(
-        refused.contains("no download server for the repository B of the project A")
-            && refused.contains("obs.download_url"),
-        "{refused}"
-    );
+    for (server, expected) in [("gopher://a", "neither http: nor https:"), ("a", "obs.download_url: no URL")]
+    {
+        let element = "<repository><source path=\"obs://A/B\"/></repository>";
+        let Err(refused) = described(element, server) else { panic!() };
+        assert!(refused.contains(expected) && refused.contains("runtime configuration"), "{refused}");
+    }
     // What a mirror has to be asked for: names of files with signs that mean something in an URL.
     let Ok(source) = one("", "https://example.org/d", &[]) else { panic!() };
     assert_eq!(
@@ -823,18 +822,18 @@ fn names_differ_and_passwords_are_not_in_pictures_of_errors() {
     let [plain, suite] = [("", "https://example.org/a/b"), ("distribution=\"s\"", "https://example.org/a/b")];
     let all: String =
         [plain, suite, plain, plain].map(|(attributes, path)| repository(attributes, path)).concat();
-    let all = described(&all, None).unwrap();
+    let all = described(&all, OBS_DOWNLOADS).unwrap();
     let names: Vec<&str> = all.iter().map(|source| source.name.as_str()).collect();
     assert_eq!(names, ["example.org-a-b", "example.org-a-b-s", "example.org-a-b-2", "example.org-a-b-3"]);
     let twice = [plain, plain].map(|(_, path)| repository("alias=\"x\"", path)).concat();
-    assert!(described(&twice, None).unwrap_err().contains("two repositories with this name: x"));
+    assert!(described(&twice, OBS_DOWNLOADS).unwrap_err().contains("two repositories with this name: x"));
     // All in one line, of which a picture is drawn.
     let line = [
         repository("username=\"u\" password=\"secret-1\"", "iso:///x"),
         repository("password = 'secret-2' username=\"v\"", "https://w:secret-3@example.org/"),
         repository("", "https://example.org/?secret-4"),
     ];
-    let shown = described(&line.concat(), None).unwrap_err();
+    let shown = described(&line.concat(), OBS_DOWNLOADS).unwrap_err();
     assert!(
         shown.contains("ISO image") && shown.contains("<source path=") && shown.contains("****"),
         "{shown}"

@@ -105,6 +105,7 @@ fn source(kind: Kind) -> Source {
 fn release(bytes: &[u8]) {
     let Some(text) = told(Verified::unchecked("Release", bytes.to_vec())) else { return };
     let Some(release) = told(Release::read("Release", &text)) else { return };
+    told(release.check_date(NOW));
     told(release.check_fresh(NOW));
     let components = vec!["main".to_owned(), "contrib".to_owned()];
     let flat = Kind::Flat { directory: String::new() };

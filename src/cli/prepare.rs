@@ -19,6 +19,7 @@ use crate::root::prepare::{
     Finish, Finishing, Preparation, PrepareError, Ready, Recipe, Stage, finish as finish_tree, is_empty,
     planned_finish,
 };
+use crate::root::repository::OBS_DOWNLOADS;
 use crate::root::sandbox::{Mode, Sandbox};
 use crate::root::setup::Setup;
 use crate::root::store::{Store, Work, copy_tree};
@@ -39,6 +40,9 @@ pub(super) struct Fetching {
     /// Make no connection: what is not in the cache is an error
     #[arg(long)]
     pub(super) offline: bool,
+    /// Take repositories that say that they have expired, as snapshots of the past do; their signatures count as ever
+    #[arg(long)]
+    pub(super) allow_expired: bool,
     /// Begin at the beginning, whatever earlier builds have finished
     #[arg(long)]
     pub(super) fresh: bool,
@@ -52,7 +56,13 @@ pub(super) struct Fetching {
 
 impl Default for Fetching {
     fn default() -> Fetching {
-        Fetching { offline: false, fresh: false, script_network: false, step_limit: 7200 }
+        Fetching {
+            offline: false,
+            allow_expired: false,
+            fresh: false,
+            script_network: false,
+            step_limit: 7200,
+        }
     }
 }
 
@@ -187,6 +197,9 @@ pub(super) struct Fetch {
     pub(super) selection: Selection,
     #[command(flatten)]
     pub(super) changes: Changes,
+    /// Take repositories that say that they have expired
+    #[arg(long, help_heading = "Packages")]
+    pub(super) allow_expired: bool,
     #[command(flatten)]
     pub(super) sandboxed: Sandboxed,
     /// The machine [default: x86_64]
@@ -196,11 +209,12 @@ pub(super) struct Fetch {
 
 /// Fetches what a description is made of.
 pub(super) fn fetch(args: Fetch, setting: &Setting, voice: Voice) -> Result<(), Failure> {
-    let Fetch { description, selection, changes, sandboxed, arch } = args;
+    let Fetch { description, selection, changes, allow_expired, sandboxed, arch } = args;
     let choice = choice(&selection, &Shape { arch, ..Shape::default() }, OsStr::new(""))?;
     let loaded = load_with(&description, selection.kiwi_file.as_deref(), &choice, &changes.overrides());
     let description = loaded.map_err(|error| voice.load_error(error))?;
-    let way = Way { fetching: &Fetching::default(), sandboxed: &sandboxed, finish: None };
+    let fetching = Fetching { allow_expired, ..Fetching::default() };
+    let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: None };
     preparation(&description, &choice, &way, setting, voice, |it| it.fetch())
 }
 
@@ -244,6 +258,7 @@ fn preparation<T>(
         fetcher: &fetcher,
         store: &store,
         now: setting.now,
+        allow_expired: way.fetching.allow_expired,
         limit: way.fetching.step_limit,
         reuse: !way.fetching.fresh,
         progress: &bar,
@@ -267,7 +282,7 @@ fn recipe<'a>(
         arch: choice.arch,
         epoch: setting.epoch,
         seed: setting.seed.as_deref().map(str::as_bytes),
-        obs: None,
+        obs: setting.obs.as_deref().unwrap_or(OBS_DOWNLOADS),
         network: way.fetching.script_network,
         finish: way.finish.clone(),
     }

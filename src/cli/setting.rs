@@ -36,6 +36,8 @@ pub(super) struct Setting {
     pub(super) proxies: Result<Proxies, FetchError>,
     /// The certificate authorities that it names.
     pub(super) trust: Trust,
+    /// The download server of `obs:` repositories, where a runtime configuration names one.
+    pub(super) obs: Option<String>,
     /// Seconds since 1970: against which signatures are checked; no image knows it.
     pub(super) now: i64,
     temporary: PathBuf,
@@ -84,6 +86,7 @@ impl Setting {
             ink,
             proxies: proxies(),
             trust: Trust { instead: env::var_os("SSL_CERT_FILE").map(PathBuf::from), also: Vec::new() },
+            obs: None,
             now: now(),
             temporary,
         })

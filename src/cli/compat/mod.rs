@@ -85,8 +85,9 @@ fn surrounded(
         options.common.work_dir.get_or_insert_with(|| PathBuf::from(directory));
     }
     notes.iter().for_each(|note| voice.note(&format!("note: {note}")));
-    let setting = Setting::new(&options.common)?;
+    let mut setting = Setting::new(&options.common)?;
     let runtime = config::load(setting.home.as_deref(), call.value("config").map(Path::new), voice)?;
+    setting.obs = runtime.obs_download_url().map(str::to_owned);
     let task = Task { call, options, runtime: &runtime, setting: &setting, voice };
     match (call.verb.service, call.verb.name) {
         ("system", "build") => tasks::build(task),

@@ -38,6 +38,8 @@ pub enum Kind {
     Size,
     /// Options of xz.
     Xz,
+    /// An `http:`, `https:` or `ftp:` URL.
+    Url,
     /// Anything: nothing here depends on it.
     Any,
 }
@@ -55,7 +57,7 @@ const fn key(section: &'static str, name: &'static str, kind: Kind, effect: Effe
     Key { section, name, kind, effect }
 }
 
-const NO_PACKAGES: Effect = Effect::Idle("packages are not installed yet");
+const NO_SERVICE: Effect = Effect::Idle("no build service is asked, but for its packages");
 const NO_CONTAINERS: Effect = Effect::Idle("container images are not made yet");
 const NO_ISO: Effect = Effect::Idle("ISO images are not made yet");
 
@@ -67,17 +69,22 @@ pub const KEYS: &[Key] = &[
         Kind::Any,
         Effect::Idle("verification metadata is not made yet"),
     ),
-    key("obs", "download_url", Kind::Any, NO_PACKAGES),
-    key("obs", "api_url", Kind::Any, NO_PACKAGES),
-    key("obs", "user", Kind::Any, NO_PACKAGES),
-    key("obs", "public", Kind::Bool, NO_PACKAGES),
+    key("obs", "download_url", Kind::Url, Effect::Used("where obs: repositories are")),
+    key("obs", "api_url", Kind::Any, NO_SERVICE),
+    key("obs", "user", Kind::Any, NO_SERVICE),
+    key(
+        "obs",
+        "public",
+        Kind::Bool,
+        Effect::Idle("every obs: repository is taken for one that all can reach"),
+    ),
     key(
         "bundle",
         "compress",
         Kind::Bool,
         Effect::Used("whether result bundle compresses images, whatever their format"),
     ),
-    key("bundle", "has_package_changes", Kind::Bool, NO_PACKAGES),
+    key("bundle", "has_package_changes", Kind::Bool, Effect::Idle("lists of changes are not made yet")),
     key("bundle", "shasum_size", Kind::Digest, Effect::Used("the digest of result bundle")),
     key("shasum", "size", Kind::Digest, Effect::Used("the digest of result bundle, where bundle has none")),
     key("xz", "options", Kind::Xz, Effect::Used("how much result bundle compresses")),
@@ -107,6 +114,8 @@ pub enum Value {
     Bool(bool),
     /// Bits of [`Kind::Digest`], bytes of [`Kind::Size`], level (0 to 9) of [`Kind::Xz`].
     Number(u64),
+    /// Of [`Kind::Url`].
+    Text(String),
     /// Of [`Kind::Any`].
     Any,
 }
@@ -168,6 +177,14 @@ impl Runtime {
     /// The largest image in bytes.
     pub fn max_size(&self) -> Option<u64> {
         self.number("build_constraints", "max_size")
+    }
+
+    /// `obs.download_url`.
+    pub fn obs_download_url(&self) -> Option<&str> {
+        match &self.get("obs", "download_url")?.value {
+            Value::Text(url) => Some(url),
+            _ => None,
+        }
     }
 
     fn number(&self, section: &str, name: &str) -> Option<u64> {
@@ -301,6 +318,18 @@ fn read_value(key: &Key, value: &Yaml, span: &Span) -> Result<Value, Diagnostic>
             Some("false") => Ok(Value::Bool(false)),
             _ => Err(wrong("true or false")),
         },
+        Kind::Url => {
+            let is_url = |url: &&str| {
+                ["http", "https", "ftp"].iter().any(|scheme| {
+                    let host = url.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://"));
+                    host.is_some_and(|host| {
+                        !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c == '?')
+                    })
+                })
+            };
+            let url = text.filter(is_url).ok_or_else(|| wrong("an http:, https: or ftp: URL"))?;
+            Ok(Value::Text(url.to_owned()))
+        }
         Kind::Digest => match text {
             Some("256") => Ok(Value::Number(256)),
             Some("512") => Ok(Value::Number(512)),
@@ -397,6 +426,18 @@ mod tests {
         assert_eq!(read("shasum:\n  - size: 512\nbundle:\n  - shasum_size: 256\n").digest_bits(), 256);
         assert_eq!(read(""), Runtime::default());
         assert_eq!(read("# nothing\n"), Runtime::default());
+    }
+
+    #[test]
+    fn a_build_services_download_server_is_a_url() {
+        let read = read("obs:\n  - download_url: https://build.example.org:81/repositories\n");
+        assert_eq!(read.obs_download_url(), Some("https://build.example.org:81/repositories"));
+        for text in
+            ["build.example.org", "file:///srv", "http://", "\"http://a b\"", "https://a?b", "[]", "true"]
+        {
+            let message = wrong(&format!("obs:\n  - download_url: {text}\n"));
+            assert!(message.contains("obs.download_url: expected an http:"), "{text}: {message}");
+        }
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Surroundings<'a> {
     pub progress: &'a dyn Progress,
     /// The time, in seconds since 1970: signatures and Release files end to count.
     pub now: i64,
+    /// Whether a Release file that has expired counts; that is said in a note.
+    pub allow_expired: bool,
     /// The machine in Debian's word.
     pub architecture: &'a str,
 }
@@ -241,7 +243,13 @@ fn release(
     };
     let release = Release::read(&what, &verified)?;
     if source.check_signature {
-        release.check_fresh(around.now)?;
+        release.check_date(around.now)?;
+        match release.check_fresh(around.now) {
+            Err(expired) if around.allow_expired => {
+                around.progress.note(&format!("warning: {expired}"));
+            }
+            checked => checked?,
+        }
     }
     Ok(release)
 }

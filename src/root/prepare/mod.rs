@@ -44,6 +44,8 @@ pub struct Preparation<'a> {
     pub store: &'a Store,
     /// The time, in seconds since 1970: against which signatures and Release files are checked.
     pub now: i64,
+    /// Whether a repository counts whose Release file has expired.
+    pub allow_expired: bool,
     /// Seconds after which a program of the tree is killed; 0: never.
     pub limit: u32,
     /// Whether finished phases of earlier builds count.
@@ -130,6 +132,7 @@ impl Preparation<'_> {
             fetcher: self.fetcher,
             progress: self.progress,
             now: self.now,
+            allow_expired: self.allow_expired,
             architecture: debian_architecture(self.recipe.arch),
         }
     }

@@ -28,7 +28,7 @@ pub struct Recipe<'a> {
     /// What ids and salts are derived from, in the place of the description.
     pub seed: Option<&'a [u8]>,
     /// Base URL of a build service's downloads.
-    pub obs: Option<&'a str>,
+    pub obs: &'a str,
     /// Whether scripts of the description reach the network.
     pub network: bool,
     /// Whether scripts that KIWI runs when it makes the image of a tree run, too; if so, of what image.

@@ -205,13 +205,7 @@ fn obs(rest: &str, span: &Span, runtime: &Runtime<'_>) -> Found {
         let message = "obs: needs a project and a repository of it";
         return Err(Box::new(span.error("bad-location", message).hint("obs://PROJECT/REPOSITORY")));
     };
-    let Some(server) = runtime.obs else {
-        let message = format!("no download server for the repository {repository} of the project {project}");
-        let hint = "set obs.download_url in the runtime configuration, or name another one: --set-repo LOCATION,apt-deb,...";
-        let lack = Lack::new("source@path=obs:", "");
-        return Err(Box::new(span.error("unsupported", message).hint(hint).lack(lack)));
-    };
-    let text = obs_url(server, &project, &repository);
+    let text = obs_url(runtime.obs, &project, &repository);
     let found = text.split_once(':').map(|(scheme, rest)| match scheme {
         "http" | "https" | "ftp" => url(scheme, rest),
         _ => Err("obs.download_url: neither http: nor https:".to_owned()),

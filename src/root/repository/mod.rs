@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! <repository> ─sources→ Source ─fetch InRelease, or Release and Release.gpg→ bytes
-//!   bytes + Keyring + now ─verify_clear, verify_detached→ Verified ─Release::read, check_fresh→ Release
+//!   bytes + Keyring + now ─verify_clear, verify_detached→ Verified ─Release::read, check_date, check_fresh→ Release
 //!   Release + Source ─indexes→ Index: places to fetch Packages.xz from, size, digest
 //!   fetched bytes ─Index::unpack→ text ─Packages::read→ Packages
 //!   [Packages] ─Catalogue::new, closure→ [Chosen]: source, file name, size, digest of each .deb, by name
@@ -36,6 +36,6 @@ pub use lists::{local_list, local_preferences, local_release};
 pub use location::{Credentials, Location, Url};
 pub use packages::{Constraint, MultiArch, Package, Packages, Relation, Relations};
 pub use release::{Compression, Index, Release};
-pub use source::{Kind, Runtime, Source, debian_architecture, sources};
+pub use source::{Kind, OBS_DOWNLOADS, Runtime, Source, debian_architecture, sources};
 pub use verify::{Signer, Verified, verify_clear, verify_detached};
 pub use version::{compare_versions, is_version};

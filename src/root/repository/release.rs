@@ -136,21 +136,34 @@ impl Release {
         })
     }
 
-    /// Whether its word counts at a time in seconds since 1970: it is neither of the future nor outdated.
+    /// Refused: what is of the future, at a time in seconds since 1970.
+    pub fn check_date(&self, now: i64) -> Result<(), Refusal> {
+        match self.date.filter(|date| *date > now.saturating_add(MAX_FUTURE)) {
+            Some(date) => {
+                let reason = format!("made in the future: {}, and it is {}", shown(date), shown(now));
+                Err(self.refused(reason, "set the clock of this host"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refused: what no longer counts, at a time in seconds since 1970.
     pub fn check_fresh(&self, now: i64) -> Result<(), Refusal> {
-        let refused = |reason: String, hint: &str| {
-            Err(Refusal::new(RefusalKind::Invalid, Spot::new("repository", &self.what), reason).hint(hint))
-        };
-        if let Some(date) = self.date.filter(|date| *date > now.saturating_add(MAX_FUTURE)) {
-            let reason = format!("made in the future: {}, and it is {}", shown(date), shown(now));
-            return refused(reason, "set the clock of this host");
+        match self.valid_until.filter(|until| *until < now) {
+            Some(until) => {
+                let reason =
+                    format!("expired: it was valid until {}, and it is {}", shown(until), shown(now));
+                Err(self.refused(
+                    reason,
+                    "use a mirror that is up to date; --allow-expired takes a snapshot of the past",
+                ))
+            }
+            None => Ok(()),
         }
-        if let Some(until) = self.valid_until.filter(|until| *until < now) {
-            let reason = format!("expired: it was valid until {}, and it is {}", shown(until), shown(now));
-            let hint = "use a mirror that is up to date; repository_gpgcheck=\"false\" takes it as it is, signed or not";
-            return refused(reason, hint);
-        }
-        Ok(())
+    }
+
+    fn refused(&self, reason: String, hint: &str) -> Refusal {
+        Refusal::new(RefusalKind::Invalid, Spot::new("repository", &self.what), reason).hint(hint)
     }
 
     /// Whether it is that of the suite that a source names. It need not be: apt only warns, too.
@@ -473,8 +486,8 @@ mod tests {
             late.reason,
             "expired: it was valid until 2026-07-18 10:00:00 UTC, and it is 2026-07-18 10:00:01 UTC"
         );
-        assert!(late.hint.expect("a hint").contains("repository_gpgcheck"));
-        let early = release.check_fresh(date - 3600).expect_err("early");
+        assert!(late.hint.expect("a hint").contains("--allow-expired"));
+        let early = release.check_date(date - 3600).expect_err("early");
         assert!(early.reason.contains("made in the future: 2026-07-11 10:00:00 UTC"), "{early}");
         assert!(
             read(&files).expect("a Release file").check_fresh(0).is_ok(),

@@ -5,7 +5,7 @@
 //! | `http:`, `https:`, `ftp:` | [`Location::Url`]; user and password are taken out of it |
 //! | `file:`, `dir:`, an absolute path | [`Location::Path`] |
 //! | `this:` | the same, relative to the description |
-//! | `obs:PROJECT/REPOSITORY` | a URL on the download server of the runtime configuration; refused without one |
+//! | `obs:PROJECT/REPOSITORY` | a URL on the download server of the runtime configuration, else on [`OBS_DOWNLOADS`] |
 //! | `obsrepositories:`, `iso:`, `?credentials=` | refused by name |
 //! | `%arch` | the machine as `uname -m` names it |
 //! | `type` | `apt-deb`, `deb-dir` or none, between which KIWI makes no difference; others are refused |
@@ -78,9 +78,12 @@ pub struct Runtime<'a> {
     pub directory: &'a Path,
     /// The image's machine.
     pub arch: Arch,
-    /// `obs.download_url` of the runtime configuration: what `obs:` is below.
-    pub obs: Option<&'a str>,
+    /// `obs.download_url` of the runtime configuration, else [`OBS_DOWNLOADS`]: what `obs:` is below.
+    pub obs: &'a str,
 }
+
+/// Where openSUSE's build service offers what it has built (KIWI NG `defaults.py: get_obs_download_server_url`).
+pub const OBS_DOWNLOADS: &str = "http://download.opensuse.org/repositories";
 
 impl Source {
     /// Where its Release file is, below the location, and what the file's paths are relative to: `dists/SUITE`, or a
