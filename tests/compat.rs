@@ -664,7 +664,7 @@ fn a_runtime_configuration_is_used_where_it_matters_and_named_where_it_does_not(
     let run = here.run(build).ends(0);
     for said in [
         "config.yml:2: bundle.compress: no: whether result bundle compresses",
-        "config.yml:3: bundle.has_package_changes without effect: packages",
+        "config.yml:3: bundle.has_package_changes without effect: lists of changes",
         "config.yml:5: iso.media_tag_tool without effect: ISO",
     ] {
         assert!(run.stderr.contains(said), "{said} in\n{}", run.stderr);
