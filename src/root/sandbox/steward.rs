@@ -199,8 +199,11 @@ impl Steward<'_> {
                 command
             }
         };
-        let processes = Rlimit { current: Some(MOST_PROCESSES), maximum: Some(MOST_PROCESSES) };
-        setrlimit(Resource::Nproc, processes)?;
+        let processes = rustix::process::getrlimit(Resource::Nproc);
+        // Where the caller has less already, nobody may give more.
+        let most = Some(processes.maximum.map_or(MOST_PROCESSES, |most| most.min(MOST_PROCESSES)));
+        let current = processes.current.min(most).or(most);
+        setrlimit(Resource::Nproc, Rlimit { current, maximum: most })?;
         setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
         // Half of dpkg's time is waiting for disks, and a tree that a crash cut short is made again. Where there can be no
         // filter it waits.
