@@ -6,6 +6,10 @@ use crate::survey::SurveyError;
 use diskwright_formats::fault::{Damage, Refusal};
 use std::io;
 
+/// What to do about a full disk.
+pub(super) const MORE_SPACE: &str =
+    "free some space, or choose another output or cache directory (--cache-dir)";
+
 /// The exit codes of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
@@ -63,7 +67,8 @@ impl From<Damage> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         use io::ErrorKind::{
-            AlreadyExists, InvalidData, InvalidInput, IsADirectory, NotADirectory, NotFound,
+            AlreadyExists, InvalidData, InvalidInput, IsADirectory, NotADirectory, NotFound, QuotaExceeded,
+            StorageFull,
         };
         let code = match error.kind() {
             NotFound | AlreadyExists | IsADirectory | NotADirectory | InvalidInput | InvalidData => {
@@ -71,7 +76,11 @@ impl From<io::Error> for Failure {
             }
             _ => Code::Environment,
         };
-        Failure::new(code, error.to_string())
+        let failure = Failure::new(code, error.to_string());
+        match error.kind() {
+            StorageFull | QuotaExceeded => failure.hint(MORE_SPACE),
+            _ => failure,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The sandbox as commands use it: found, and its failures told; `diskwright enter`.
 
-use super::fail::{Code, Failure};
+use super::fail::{Code, Failure, MORE_SPACE};
 use super::say::Voice;
 use super::setting::Setting;
 use super::tree::dated;
@@ -91,6 +91,9 @@ pub(super) fn found(
     })
 }
 
+/// In the text of an error: `ENOSPC`.
+const FULL: &str = "(os error 28)";
+
 /// What a sandbox's error means for a command; `enter` is the tree that a user may look into.
 pub(super) fn failure(error: SandboxError, enter: Option<&Path>) -> Failure {
     let message = error.to_string();
@@ -104,10 +107,15 @@ pub(super) fn failure(error: SandboxError, enter: Option<&Path>) -> Failure {
             let (code, hint) = match error {
                 OperationError::Program(_) | OperationError::Limit(_) => (Code::Program, None),
                 OperationError::Refused { hint, .. } => (Code::Refused, hint),
+                // The message is all that comes out of the sandbox.
+                OperationError::Host(text) if text.contains(FULL) => {
+                    (Code::Environment, Some(MORE_SPACE.to_owned()))
+                }
                 OperationError::Host(_) => (Code::Environment, None),
             };
-            let tail =
-                if tail.is_empty() || code == Code::Refused { String::new() } else { format!("\n{tail}\n") };
+            // Otherwise the last lines are those of a program that did not fail.
+            let shown = code == Code::Program && !tail.is_empty();
+            let tail = if shown { format!("\n{tail}\n") } else { String::new() };
             let log = log.map(|log| format!("the whole log: {}", log.display()));
             let look = enter.map(|tree| format!("look into the tree: diskwright enter {}", tree.display()));
             let hints: Vec<String> = [hint, log, look].into_iter().flatten().collect();

@@ -196,8 +196,12 @@ impl Work {
     pub fn leave(&self, epoch: i64) -> Result<Place, SandboxError> {
         let sandbox = Sandbox { cancel: Default::default(), ..self.sandbox.clone() };
         let place = self.tree();
-        sandbox.run(&place.give(epoch), &Log::default(), &mut |_| {})?;
-        Ok(place)
+        let given = sandbox.run(&place.give(epoch), &Log::default(), &mut |_| {});
+        if given.is_err() {
+            // No room for the record: it can be deleted, at least.
+            sandbox.run(&place.abandon(), &Log::default(), &mut |_| {})?;
+        }
+        given.map(|_| place)
     }
 }
 
@@ -233,11 +237,18 @@ pub fn copy_tree(from: &Place, to: &Place) -> io::Result<()> {
             fs_err::remove_dir_all(old)?;
         }
     }
-    copy_directory(&from.directory, &partial)?;
-    move_to(&partial, &to.directory)?;
     let record = to.parent.join(format!("{}.partial", to.record));
-    fs_err::copy(from.record_path(), &record)?;
-    move_to(&record, &to.record_path())
+    let copied = copy_directory(&from.directory, &partial).and_then(|()| {
+        fs_err::copy(from.record_path(), &record)?;
+        move_to(&partial, &to.directory)?;
+        move_to(&record, &to.record_path())
+    });
+    if copied.is_err() {
+        // What there was no room for takes none.
+        let _ = fs_err::remove_dir_all(&partial);
+        let _ = fs_err::remove_file(&record);
+    }
+    copied
 }
 
 /// Copies a directory whose files the caller owns: data, modes, times, symlinks, hard links. What else there is to know is in

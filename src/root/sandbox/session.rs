@@ -294,6 +294,7 @@ fn now() -> std::time::Instant {
 fn name(operation: &Operation) -> String {
     match operation {
         Operation::Run(run) => run.what.clone(),
+        Operation::Unpack(unpack) => format!("unpack {} packages", unpack.packages.len()),
         other => other.describe(),
     }
 }
