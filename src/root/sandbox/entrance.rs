@@ -4,11 +4,17 @@ use super::mode::Mode;
 use super::steward::serve;
 use super::{Bind, Operation, OperationError};
 use crate::sys;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::cmsg_space;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
 use rustix::process::{Gid, Signal, Uid, WaitOptions, set_parent_process_death_signal, waitpid};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, IoSlice, IoSliceMut, Write};
+use std::mem::MaybeUninit;
 use std::path::PathBuf;
 
 /// The name under which the program calls itself for the entrance; standard input is a socket.
@@ -27,8 +33,6 @@ pub(super) struct Request {
     pub(super) bare: bool,
     pub(super) bwrap: Option<PathBuf>,
     pub(super) resolv_conf: Option<PathBuf>,
-    /// The process whose standard input programs with a terminal read.
-    pub(super) terminal: Option<u32>,
     pub(super) operations: Vec<Operation>,
 }
 
@@ -53,6 +57,32 @@ pub(super) fn tell(peer: &OwnedFd, message: &Message) -> io::Result<()> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     File::from(peer.try_clone()?).write_all(&line)
+}
+
+/// Sends a byte ahead of everything, and with it the descriptor that programs with a terminal read (unix(7), `SCM_RIGHTS`): it
+/// may be another user's, whom the kernel would not let open it anew.
+pub(super) fn hand(socket: &impl AsFd, terminal: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut with = SendAncillaryBuffer::new(&mut space);
+    let fds: Vec<BorrowedFd<'_>> = terminal.into_iter().collect();
+    if !fds.is_empty() {
+        with.push(SendAncillaryMessage::ScmRights(&fds));
+    }
+    sendmsg(socket, &[IoSlice::new(b"\n")], &mut with, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Takes what [`hand`] sends.
+fn handed(socket: &impl AsFd) -> io::Result<Option<OwnedFd>> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut with = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    recvmsg(socket, &mut [IoSliceMut::new(&mut byte)], &mut with, RecvFlags::CMSG_CLOEXEC)?;
+    let fds = with.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+        _ => None,
+    });
+    Ok(fds.flatten().next())
 }
 
 /// Enters: to be called while the process has one thread, before it opens anything. Returns the exit code.
@@ -80,6 +110,7 @@ fn step<T, E: Into<io::Error>>(what: &str, done: Result<T, E>) -> io::Result<T> 
 fn try_enter(peer: &OwnedFd) -> io::Result<i32> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     step("a keyring", sys::leave_session_keyring())?;
+    let terminal = handed(peer)?;
     let mut lines = BufReader::new(File::from(peer.try_clone()?));
     let mut line = String::new();
     lines.read_line(&mut line)?;
@@ -88,10 +119,6 @@ fn try_enter(peer: &OwnedFd) -> io::Result<i32> {
         // The steward ends what it has started, and then this.
         set_parent_process_death_signal(None)?;
     }
-    // From another user namespace it could not be opened.
-    let terminal =
-        request.terminal.map(|parent| fs_err::File::open(format!("/proc/{parent}/fd/0"))).transpose()?;
-    let terminal = terminal.map(|file| OwnedFd::from(file.into_parts().0));
     if matches!(request.mode, Mode::Namespaces | Mode::Bubblewrap) {
         step("a user namespace", sys::unshare_user())?;
         tell(peer, &Message::Unshared)?;

@@ -1,6 +1,6 @@
 //! The caller's half of a sandbox: starts it, maps its ids, hears what it says, keeps its log.
 
-use super::entrance::{ENTRANCE, Message, Request};
+use super::entrance::{ENTRANCE, Message, Request, hand};
 use super::mode::Mode;
 use super::{Bind, Ids, Operation, OperationError, Sandbox};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -218,7 +218,6 @@ impl Sandbox {
             bare: session.bare,
             bwrap: self.bwrap.clone().filter(|_| self.mode == Mode::Bubblewrap),
             resolv_conf: session.network.then(|| PathBuf::from("/etc/resolv.conf")),
-            terminal: session.terminal.then(std::process::id),
             operations: session.operations.clone(),
         }
     }
@@ -232,6 +231,8 @@ impl Sandbox {
         begun: &mut dyn FnMut(&Operation),
     ) -> Result<Vec<Vec<u8>>, SandboxError> {
         let mut lines = Lines { socket, waiting: Vec::new() };
+        let terminal = io::stdin();
+        hand(&lines.socket, session.terminal.then(|| terminal.as_fd()))?;
         lines.say(&self.request(session))?;
         let mut results = Vec::new();
         let mut since = now();
