@@ -75,6 +75,7 @@ impl Lab {
     }
 
     fn record(&self) {
+        let _ = std::fs::remove_file(self.at("tree.tree"));
         let tree =
             diskwright(["tree".as_ref(), self.at("tree").as_os_str(), "--owner".as_ref(), "0:0".as_ref()]);
         write(self.at("tree.tree"), tree.ends(0).stdout);
@@ -223,4 +224,66 @@ fn a_tree_without_programs_is_refused_and_a_script_that_is_missing() {
     std::fs::remove_file(lab.at("d/boot/install.sh")).unwrap();
     let said = lab.create("out", &[]).ends(1).stderr;
     assert!(said.contains("the script is missing") && said.contains("config.xml"), "{said}");
+}
+
+/// `/etc/fstab` in the image, and the exit of `create`.
+fn fstab_of(lab: &Lab, out: &str) -> String {
+    let debugfs = oracle("fstab.script", "debugfs").expect("asked for before");
+    let raw = lab.image(out, ".raw");
+    let told = lab.run(["inspect", raw.to_str().unwrap(), "--json"]).ends(0).stdout;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let volumes = told["volumes"].as_array().unwrap();
+    let root = volumes.iter().find(|one| one["filesystem"]["kind"] == "ext4").expect("a root");
+    let start = disks::number(&root["partition"], "start");
+    let at = format!("{}?offset={start}", raw.display());
+    tool(&debugfs, ["-R", "ls -p /etc", &at]) + &tool(&debugfs, ["-R", "cat /etc/fstab", &at])
+}
+
+#[test]
+fn the_trees_own_script_has_the_last_word_on_fstab() {
+    const TEST: &str = "the_trees_own_script_has_the_last_word_on_fstab";
+    let Some(lab) = Lab::new(TEST, "") else { return };
+    let Some(_) = oracle(TEST, "debugfs") else { return };
+    description(&lab.at("d"), r#"image="oem" firmware="bios" filesystem="ext4""#, CUSTOM);
+    let create = |out: &str| {
+        lab.record();
+        lab.run(["create", "d", "--root", "tree", "-o", out])
+    };
+    create("plain").ends(0);
+    let plain = fstab_of(&lab, "plain");
+    let generated = plain.lines().find(|line| line.contains(" / ")).unwrap();
+    // Executable: by itself. It sees what was appended, and the variables of the profile; what it makes counts.
+    write(lab.at("tree/etc/fstab.append"), "tmpfs /appended tmpfs defaults 0 0\n");
+    let script = "#!/usr/bin/bash\nset -e\nread -r first </etc/fstab\ntext=$(cat /etc/fstab)\n\
+                  printf '%s\\n# by %s: %s\\n' \"$text\" \"$kiwi_iname\" \"${first#* / }\" >/etc/fstab\n";
+    write(lab.at("tree/etc/fstab.script"), script);
+    std::fs::set_permissions(
+        lab.at("tree/etc/fstab.script"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    // Behind it others see what it left.
+    for place in ["d", "tree/image"] {
+        write(lab.at(place).join("pre_disk_sync.sh"), "cat /etc/fstab >/etc/seen\n");
+    }
+    let planned = lab.run(["plan", "d", "--root", "tree"]).ends(0);
+    assert!(planned.stderr.contains("etc/fstab.script: runs in a copy of the tree"), "{}", planned.stderr);
+    create("scripted").ends(0);
+    let scripted = fstab_of(&lab, "scripted");
+    let tail =
+        format!("{generated}\ntmpfs /appended tmpfs defaults 0 0\n# by test-image: ext4 defaults 0 1\n");
+    assert!(scripted.contains(&tail), "{scripted}\nand not\n{tail}");
+    assert!(!scripted.contains("/fstab.") && scripted.contains("/seen/"), "{scripted}");
+    assert!(lab.at("tree/etc/fstab.script").exists(), "the prepared tree is as it was");
+    // Not executable: by bash; one that fails stops the work.
+    write(lab.at("tree/etc/fstab.script"), "echo the last words; [[ a == b ]]");
+    std::fs::set_permissions(
+        lab.at("tree/etc/fstab.script"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o644),
+    )
+    .unwrap();
+    let failed = create("failed").ends(4);
+    assert!(failed.stderr.contains("error: etc/fstab.script: exit status 1"), "{}", failed.stderr);
+    assert!(failed.stderr.contains("the last words"), "{}", failed.stderr);
+    assert!(!lab.at("failed").exists());
 }

@@ -62,7 +62,7 @@ pub(super) fn create(
             bundle_format = self::bundle_format(&description, &selecting(&selection, &shape)?);
             clock.stage("describe");
             let choice = selecting(&selection, &shape)?;
-            let scripts = Scripts::of(&description, &resolved, &choice, voice)?;
+            let scripts = Scripts::of(&description, &resolved, &choice, Some(&origin), setting, voice)?;
             if scripts.any() {
                 let way =
                     Way { fetching: &fetching, sandboxed: &sandboxed, finish: Some(scripts.finishing()) };
@@ -121,7 +121,7 @@ pub(super) fn build(
     let chosen = selecting(&selection, &shape)?;
     let options = surveying(shape.owner, setting, Some(existing(&output)));
     let mut epoch = None;
-    let scripts = Scripts::of(&description, &resolved, &chosen, voice)?;
+    let scripts = Scripts::of(&description, &resolved, &chosen, None, setting, voice)?;
     let mut edit = None;
     let survey = if select(&description.model, &chosen).is_ok_and(|it| it.is_installed_by_apt()) {
         let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: Some(scripts.finishing()) };
@@ -300,7 +300,7 @@ fn prepared_at(origin: &Origin) -> Result<tree::Place, Failure> {
     };
     place.ok_or_else(|| {
         let message =
-            "the description has scripts that run in the tree, which must be a prepared one for that";
+            "scripts of the description or the tree run in it, which must be a prepared one for that";
         Failure::new(Code::Refused, message)
             .hint("`diskwright prepare` makes a directory with its record beside it")
     })

@@ -51,7 +51,7 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
             let (description, resolved) =
                 described(path, &args.selection, &args.changes, &args.shape, voice)?;
             let choice = selecting(&args.selection, &args.shape)?;
-            let scripts = Scripts::of(&description, &resolved, &choice, voice)?;
+            let scripts = Scripts::of(&description, &resolved, &choice, origin.as_ref(), setting, voice)?;
             scripts.told().iter().for_each(|line| voice.note(&format!("note: {line}")));
             let finish = (scripts.any() || survey.is_none()).then(|| scripts.finishing());
             let way = Way { fetching: &Fetching::default(), sandboxed: &Sandboxed::default(), finish };
@@ -62,7 +62,10 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
                     "note: the newest date of the repositories takes the place of the time {epoch}"
                 ));
             }
-            Wanted::described(resolved)
+            let mut wanted = Wanted::described(resolved);
+            // It will run, and is no obstacle.
+            wanted.image.hooks.retain(|hook| !scripts.changes_fstab() || hook != "etc/fstab.script");
+            wanted
         }
         (None, Some(survey)) => {
             let image = undescribed(survey, Path::new("disk.raw"), &args.shape)?;

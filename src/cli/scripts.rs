@@ -2,6 +2,7 @@
 
 use super::fail::{Code, Failure};
 use super::say::Voice;
+use super::setting::Setting;
 use crate::build::identity;
 use crate::describe::kiwi::Description;
 use crate::model::Target;
@@ -9,7 +10,9 @@ use crate::plan::{ROOT, plan as plan_of};
 use crate::resolve::{Choice, Resolved, select};
 use crate::root::edit_disk::boot_device;
 use crate::root::prepare::Finishing;
-use crate::root::{EDIT_BOOT_CONFIG, EDIT_BOOT_INSTALL, boot_hooks, finishing};
+use crate::root::setup::FSTAB_SCRIPT;
+use crate::root::{EDIT_BOOT_CONFIG, EDIT_BOOT_INSTALL, boot_hooks, finishing, may_bring_fstab_script};
+use crate::survey::Origin;
 
 /// What is said when a script changes the finished disk.
 pub(super) const RAW_FIRST: &str = "the raw disk is written first, for edit_boot_install.sh to change it";
@@ -21,6 +24,8 @@ pub(super) struct Scripts {
     beside: Vec<&'static str>,
     /// Those that the type names.
     boot: Vec<&'static str>,
+    /// The generated fstab, where the tree may have a script that changes it.
+    fstab: Option<String>,
     /// The file system of the root.
     filesystem: String,
     /// The partition that `/boot` is in.
@@ -32,13 +37,31 @@ impl Scripts {
         description: &Description,
         resolved: &Resolved,
         choice: &Choice,
+        tree: Option<&Origin>,
+        setting: &Setting,
         voice: Voice,
     ) -> Result<Scripts, Failure> {
         let selection = select(&description.model, choice).map_err(|error| voice.resolve_error(error))?;
         let is_disk = matches!(resolved.image.target, Target::Disk(_));
         let beside = finishing(&description.directory, is_disk);
         let boot = boot_hooks(&selection);
-        let scripts = Scripts { is_disk, beside, boot, filesystem: String::new(), boot_number: 0 };
+        let fstab = is_disk
+            && match tree {
+                Some(Origin::Directory { path, record: Some(_) }) => path.join(&FSTAB_SCRIPT[1..]).is_file(),
+                Some(_) => false,
+                None => {
+                    selection.is_installed_by_apt()
+                        && may_bring_fstab_script(&description.directory, &selection)
+                }
+            };
+        // What is refused of it is refused later.
+        let generated = || {
+            let seed = setting.seed.as_deref().map(str::as_bytes);
+            let plan = plan_of(&resolved.image, &identity(&resolved.image, seed, 0)).ok()?;
+            plan.files.into_iter().find(|file| file.path == "/etc/fstab").map(|file| file.text)
+        };
+        let fstab = if fstab { generated() } else { None };
+        let scripts = Scripts { is_disk, beside, boot, fstab, filesystem: String::new(), boot_number: 0 };
         if scripts.boot.is_empty() {
             return Ok(scripts);
         }
@@ -56,7 +79,12 @@ impl Scripts {
 
     /// Whether there are any.
     pub(super) fn any(&self) -> bool {
-        !self.beside.is_empty() || !self.boot.is_empty()
+        !self.beside.is_empty() || !self.boot.is_empty() || self.changes_fstab()
+    }
+
+    /// Whether the tree may have a script that changes the generated fstab.
+    pub(super) fn changes_fstab(&self) -> bool {
+        self.fstab.is_some()
     }
 
     /// Whether one changes the finished disk.
@@ -66,7 +94,7 @@ impl Scripts {
 
     /// What runs in the tree before its image is laid.
     pub(super) fn finishing(&self) -> Finishing {
-        Finishing { is_disk: self.is_disk, boot_config: self.boot_config() }
+        Finishing { is_disk: self.is_disk, fstab: self.fstab.clone(), boot_config: self.boot_config() }
     }
 
     fn boot_config(&self) -> Vec<String> {
@@ -93,8 +121,13 @@ impl Scripts {
             .boot
             .contains(&EDIT_BOOT_CONFIG)
             .then(|| format!("{EDIT_BOOT_CONFIG} {}", self.boot_config().join(" ")));
-        let before =
-            images.into_iter().map(str::to_owned).chain(config).chain(disk.into_iter().map(str::to_owned));
+        let fstab = self.changes_fstab().then(|| "etc/fstab.script".to_owned());
+        let before = images
+            .into_iter()
+            .map(str::to_owned)
+            .chain(fstab)
+            .chain(config)
+            .chain(disk.into_iter().map(str::to_owned));
         let before =
             before.map(|line| format!("{line}: runs in a copy of the tree before its image is laid"));
         let after = self.edits_disk().then(|| {

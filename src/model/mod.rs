@@ -61,6 +61,8 @@ pub struct System {
     pub fstab_append: Option<String>,
     /// `/etc/fstab.patch`: a unified diff of the two.
     pub fstab_patch: Option<String>,
+    /// `/etc/fstab`, where the tree's own script has made it of the generated one.
+    pub fstab: Option<String>,
     /// `/image/exclude_files.yaml`: paths and patterns that stay out of the image, or what is wrong with it.
     pub exclude_files: Option<Result<Vec<String>, String>>,
 }

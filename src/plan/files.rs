@@ -81,10 +81,18 @@ pub(super) struct Edited {
     pub(super) used: Vec<String>,
 }
 
-/// KIWI's `etc/fstab.append` and `etc/fstab.patch`, in this order, where the image has them done. Refused: a patch that does
+/// KIWI's `etc/fstab.append` and `etc/fstab.patch`, in this order, where the image has them done; where `etc/fstab.script` has
+/// run, what it left. Refused: a patch that does
 /// not apply.
 pub(super) fn edited(image: &Image, mut file: File) -> Result<Edited, Refusal> {
     let system = image.system.as_ref();
+    if let Some(text) = system.and_then(|system| system.fstab.as_ref())
+        && image.hooks.iter().any(|hook| hook == "etc/fstab.script")
+    {
+        file.text.clone_from(text);
+        let entries = file.text.lines().filter_map(parsed).collect();
+        return Ok(Edited { file, entries: Some(entries), used: Vec::new() });
+    }
     let edit = |path: &str, text: fn(&System) -> Option<&String>| {
         let hook = image.hooks.iter().find(|hook| *hook == path)?;
         Some((hook.clone(), system.and_then(text)?))

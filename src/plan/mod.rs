@@ -464,6 +464,15 @@ fn excludes(image: &Image) -> Result<(Vec<String>, Vec<String>), Refusal> {
     Ok((image.excludes.iter().chain(listed).cloned().collect(), hooks))
 }
 
+/// A text with a patch applied to it, as KIWI's `etc/fstab.patch` is.
+///
+/// # Errors
+/// Why it does not apply, with its line.
+pub fn patched(text: &str, patch: &str) -> Result<String, String> {
+    patch::apply(text, patch)
+        .map_err(|(line, reason)| format!("line {line}: the patch does not apply: {reason}"))
+}
+
 fn filesystem(image: &Image, volume: &Volume, plan: Plan, identity: &Identity) -> Result<Plan, Refusal> {
     let name = &volume.format.name;
     let root = Part {

@@ -21,7 +21,7 @@ pub mod tree;
 use crate::describe::Diagnostics;
 use crate::describe::kiwi::Description;
 use crate::model::words::ImageType;
-use crate::model::{Target, elements};
+use crate::model::{Item, Phase, Target, elements};
 use crate::resolve::{Resolved, Selection};
 use crate::survey::{self, Origin, Survey, SurveyError, overlay};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
@@ -148,6 +148,30 @@ fn hooks(description: &Description, resolved: &Resolved) -> Vec<Refusal> {
 
 fn disk_hooks(is_disk: bool) -> impl Iterator<Item = &'static str> {
     DISK_HOOKS.iter().copied().filter(move |_| is_disk)
+}
+
+/// Whether the tree of a description may have `etc/fstab.script`, which is run on the generated fstab: its overlay has it, or
+/// there is an archive or a script that may bring it.
+pub fn may_bring_fstab_script(directory: &Path, selection: &Selection) -> bool {
+    const NAME: &str = "fstab.script";
+    let overlays = ["root"].into_iter().chain(selection.profiles.iter().map(String::as_str));
+    let mut overlays = overlays.map(|name| directory.join(name).join("etc").join(NAME));
+    let tars = ["root.tar.gz", "root.tar.xz", "root.tar.zst", "root.tar"];
+    let named = |item| {
+        let items = [Phase::Bootstrap, Phase::Image].map(|phase| selection.items(phase, item));
+        items.into_iter().flatten().collect::<Vec<_>>()
+    };
+    let tells = |name: &&str| {
+        let text = fs_err::read(directory.join(name)).unwrap_or_default();
+        text.windows(NAME.len()).any(|part| part == NAME.as_bytes())
+    };
+    overlays.any(|path| path.exists())
+        || tars.iter().any(|name| directory.join(name).exists())
+        || !named(Item::Archive).is_empty()
+        || named(Item::File)
+            .iter()
+            .any(|one| one.name.contains(NAME) || one.target.unwrap_or_default().contains(NAME))
+        || PREPARE_HOOKS.iter().chain(&CREATE_HOOKS).any(tells)
 }
 
 /// The scripts in a description's directory that run in a prepared tree before an image is made of it, in KIWI's order.

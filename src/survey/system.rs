@@ -42,6 +42,7 @@ pub fn system(tree: &Tree, contents: &dyn Contents, named: Option<&str>) -> Resu
         grub: GRUB.iter().any(|path| follow(tree, path).is_some()),
         fstab_append: edit(b"/etc/fstab.append")?,
         fstab_patch: edit(b"/etc/fstab.patch")?,
+        fstab: if tree.lookup(b"/image/fstab.script").is_some() { edit(b"/etc/fstab")? } else { None },
         exclude_files: edit(b"/image/exclude_files.yaml")?.map(|text| exclude_files(&text)),
     })
 }

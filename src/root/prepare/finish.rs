@@ -9,9 +9,11 @@ use crate::root::store::{Store, Work, copy_tree};
 use crate::root::tree::Place;
 
 /// What KIWI runs in a tree before it makes an image of it.
-pub(super) fn finishing(setup: &Setup, Finishing { is_disk, boot_config }: &Finishing) -> Vec<Operation> {
+pub(super) fn finishing(setup: &Setup, finishing: &Finishing) -> Vec<Operation> {
+    let Finishing { is_disk, fstab, boot_config } = finishing;
     let mut list = setup.images();
     if *is_disk {
+        list.extend(fstab.iter().flat_map(|text| setup.fstab(text)));
         list.extend(setup.boot_script(EDIT_BOOT_CONFIG, boot_config));
         list.extend(["pre_disk_sync.sh", "disk.sh"].into_iter().filter_map(|name| setup.script(name)));
     }
@@ -57,6 +59,8 @@ pub fn finish(
 pub struct Finishing {
     /// Whether it is a disk.
     pub is_disk: bool,
+    /// The generated fstab, where the tree may have a script that changes it.
+    pub fstab: Option<String>,
     /// Arguments of `edit_boot_config.sh`: the root's file system, the number of the partition that `/boot` is in.
     pub boot_config: Vec<String>,
 }

@@ -22,6 +22,7 @@
 mod accounts;
 mod beside;
 mod files;
+mod fstab;
 pub mod functions;
 pub mod initrd;
 mod merge;
@@ -34,6 +35,7 @@ mod step;
 
 pub use accounts::{Account, Group, accounts};
 pub use beside::DESCRIPTION;
+pub use fstab::SCRIPT as FSTAB_SCRIPT;
 pub use places::Keyboard;
 pub use profile::{Variables, profile, variables};
 pub use step::{CopiedFile, Outside, Step};
@@ -249,6 +251,13 @@ impl Setup {
     /// `images.sh`, and what is left of the machine that made the tree.
     pub fn images(&self) -> Vec<Operation> {
         self.script("images.sh").into_iter().chain([Operation::Setup(Step::MachineId)]).collect()
+    }
+
+    /// The fstab that was generated, and the tree's script that changes it, where it has one.
+    pub fn fstab(&self, text: &str) -> Vec<Operation> {
+        let run = Run::new("etc/fstab.script", [fstab::DONE]);
+        let run = Run { environment: self.variables.clone(), optional: true, ..run };
+        vec![Operation::Setup(Step::Fstab { text: text.to_owned() }), Operation::Run(run)]
     }
 
     /// A script of the description, if it has one of this name: by itself where it is executable, else by bash.

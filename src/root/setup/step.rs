@@ -2,6 +2,7 @@
 
 use super::accounts::{self, Account};
 use super::files::{Dress, Files, refused};
+use super::fstab;
 use super::initrd;
 use super::merge::{Rules, lay};
 use super::modes::changed_mode;
@@ -116,6 +117,11 @@ pub enum Step {
         /// Its name.
         zone: String,
     },
+    /// Writes `/etc/fstab` for the tree's own script, where it has one.
+    Fstab {
+        /// What is generated.
+        text: String,
+    },
     /// Empties `/etc/machine-id`, unless it says that the first start makes one.
     MachineId,
     /// Looks for a program; the result is its path, or nothing.
@@ -172,6 +178,9 @@ impl Step {
             Step::Locale { locale } => format!("set the locale {locale}"),
             Step::Keyboard(keyboard) => format!("set the keyboard {}", keyboard.keymap),
             Step::Timezone { zone } => format!("set the time zone {zone}"),
+            Step::Fstab { text } => {
+                format!("write /etc/fstab ({} bytes) if the tree has a script for it", text.len())
+            }
             Step::MachineId => "empty /etc/machine-id".to_owned(),
             Step::Find { program } => format!("look for {program}"),
             Step::Scrub(scrub) => scrub.describe(),
@@ -213,6 +222,7 @@ impl Step {
             Step::Locale { locale } => places::set_locale(&files, locale)?,
             Step::Keyboard(keyboard) => places::set_keyboard(&files, keyboard)?,
             Step::Timezone { zone } => places::set_timezone(&files, zone)?,
+            Step::Fstab { text } => fstab::write(&files, text)?,
             Step::MachineId => empty_machine_id(&files)?,
             Step::Find { program } => {
                 return Ok(find(&files, program)?.unwrap_or_default().into_bytes());
