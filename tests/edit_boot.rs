@@ -181,6 +181,53 @@ fn the_plan_says_what_runs_when() {
     assert!(config.is_some() && config < install, "{said}");
 }
 
+#[test]
+fn clones_are_told_as_the_script_left_them() {
+    const TEST: &str = "clones_are_told_as_the_script_left_them";
+    // The last bytes of the clone: free in its file system.
+    let script = "dd of=$1 bs=1 seek=$(cat /etc/where) conv=notrunc status=none <<<changed\n";
+    let Some(lab) = Lab::new(TEST, script) else { return };
+    let clones = format!("{ATTRIBUTES} root_clone=\"1\"");
+    let fixed = format!("{CUSTOM}<oemconfig><oem-resize>false</oem-resize></oemconfig>");
+    description(&lab.at("d"), &clones, &fixed);
+    let told = lab.run(["plan", "d", "--root", "tree", "--json"]).ends(0).stdout;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let clone =
+        told["partitions"].as_array().unwrap().iter().find(|one| one["role"] == "rootclone1").unwrap();
+    let (start, len) =
+        (512 * disks::number(clone, "start_sector"), 512 * disks::number(clone, "size_sectors"));
+    let at = len - 4096;
+    write(lab.at("tree/etc/where"), (start + at).to_string());
+    lab.record();
+    lab.create("out", &[]).ends(0);
+    let text = std::fs::read_to_string(lab.image("out", "clones.json")).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let runs = told["clones"][0]["differs"].as_array().unwrap();
+    let run = |run: &serde_json::Value| (disks::number(run, "start"), disks::number(run, "len"));
+    let runs: Vec<(u64, u64)> = runs.iter().map(run).collect();
+    assert!(runs.len() > 1 && runs.last() == Some(&(at, 8)), "{runs:?}");
+    let checked = lab.run(["check", lab.image("out", ".raw").to_str().unwrap()]);
+    assert!(checked.code == Some(0), "{checked:?}");
+}
+
+#[test]
+fn an_output_that_is_there_is_refused_before_scripts_run() {
+    const TEST: &str = "an_output_that_is_there_is_refused_before_scripts_run";
+    let Some(lab) = Lab::new(TEST, "echo it runs >&2; exit 9") else { return };
+    write(lab.at("out/test-image.x86_64-1.2.3.qcow2"), "mine");
+    let refused = lab.create("out", &[]).ends(1);
+    assert!(refused.stderr.contains("this file exists"), "{}", refused.stderr);
+    assert!(
+        !refused.stderr.contains("edit_boot") && !lab.at("cache/work/test-image").exists(),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(listing(&lab.at("out")), ["test-image.x86_64-1.2.3.qcow2"]);
+    let run = lab.create("out", &["--force"]).ends(4);
+    assert!(run.stderr.contains("it runs"), "{}", run.stderr);
+    assert_eq!(std::fs::read(lab.at("out/test-image.x86_64-1.2.3.qcow2")).unwrap(), b"mine");
+}
+
 /// What a script does, the exit code, what the message says.
 const FAULTS: [(&str, i32, &str); 6] = [
     ("echo so it is >&2; exit 3", 4, "\nso it is\n"),

@@ -8,10 +8,12 @@
 use super::{BuildError, Report, Request, Stage, place_images, too_large, written};
 use crate::compose::{compose_disk, contain};
 use crate::emit::{self, Calls, Progress};
-use crate::plan::{Fit, fit, plan};
+use crate::plan::{Fit, JOINED, Pair, Run, fit, plan, told};
 use crate::survey::{Survey, images, raw_disk};
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
+use diskwright_formats::layout::{Layout, ReadAt, Reader};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -93,10 +95,46 @@ pub fn finish_raw(
         return Err(refusal.hint("what writes into a disk must not cut it: dd conv=notrunc").into());
     }
     stage(Stage::Compose);
-    let composed = contain(&raw.fit, &layout, request.identity)?;
+    let mut fit = raw.fit.clone();
+    let reader = Reader::new(&layout, &contents);
+    for pair in &mut fit.clones {
+        pair.differs =
+            Some(differs(&layout, &reader, pair).map_err(emit::EmitError::Io).map_err(BuildError::Emit)?);
+    }
+    let composed = contain(&fit, &layout, request.identity)?;
     stage(Stage::Emit);
     let (outputs, calls) = written(request, composed, &contents, progress)?;
-    Ok(Report { fit: raw.fit.clone(), outputs, calls: raw.calls + calls })
+    Ok(Report { fit, outputs, calls: raw.calls + calls })
+}
+
+/// Where a clone and its origin differ on the disk as it is now.
+fn differs(layout: &Layout, disk: &dyn ReadAt, pair: &Pair) -> io::Result<Vec<Run>> {
+    const WINDOW: u64 = 1 << 20;
+    let [one, other] = [&pair.origin, &pair.clone];
+    let len = one.len.min(other.len);
+    let mut found: Vec<Range<u64>> = Vec::new();
+    let mut buffers = [(); 2].map(|()| vec![0; WINDOW as usize]);
+    for at in (0..len).step_by(WINDOW as usize) {
+        let size = WINDOW.min(len - at);
+        let [one, other] = [one.start + at, other.start + at];
+        if [one, other].iter().all(|&start| layout.extents_in(start..start + size).next().is_none()) {
+            continue;
+        }
+        let [ones, others] = &mut buffers;
+        let (ones, others) = (&mut ones[..size as usize], &mut others[..size as usize]);
+        disk.read_exact_at(one, ones)?;
+        disk.read_exact_at(other, others)?;
+        for (position, _) in
+            (at..).zip(ones.iter().zip(others.iter())).filter(|(_, (one, other))| one != other)
+        {
+            match found.last_mut() {
+                Some(last) if position - last.end < JOINED => last.end = position + 1,
+                _ => found.push(position..position + 1),
+            }
+        }
+    }
+    found.extend(Some(len..one.len.max(other.len)).filter(|rest| !rest.is_empty()));
+    Ok(told(&found))
 }
 
 /// A directory of its own beside the outputs, where there is room for them; and the name of the disk.

@@ -63,6 +63,7 @@ pub(super) fn create(
             clock.stage("describe");
             let choice = selecting(&selection, &shape)?;
             let scripts = Scripts::of(&description, &resolved, &choice, Some(&origin), setting, voice)?;
+            refuse_existing(&description, &resolved, &choice, &output, &writing)?;
             if scripts.any() {
                 let way =
                     Way { fetching: &fetching, sandboxed: &sandboxed, finish: Some(scripts.finishing()) };
@@ -122,6 +123,7 @@ pub(super) fn build(
     let options = surveying(shape.owner, setting, Some(existing(&output)));
     let mut epoch = None;
     let scripts = Scripts::of(&description, &resolved, &chosen, None, setting, voice)?;
+    refuse_existing(&description, &resolved, &chosen, &output, &writing)?;
     let mut edit = None;
     let survey = if select(&description.model, &chosen).is_ok_and(|it| it.is_installed_by_apt()) {
         let way = Way { fetching: &fetching, sandboxed: &sandboxed, finish: Some(scripts.finishing()) };
@@ -179,6 +181,29 @@ fn taken_as_it_is(description: &Description, choice: &Choice, survey: &Survey, v
             "note: the tree is taken as it is: {asked} of the description are its preparation's work"
         ));
     }
+}
+
+/// Refuses what is in the way of the outputs before the work for them begins.
+fn refuse_existing(
+    description: &Description,
+    resolved: &Resolved,
+    choice: &Choice,
+    output: &Path,
+    writing: &Writing,
+) -> Result<(), Failure> {
+    // What cannot be planned is refused for that.
+    let plan = plan_of(&resolved.image, &identity(&resolved.image, None, 0)).ok();
+    let Some(plan) = plan.filter(|_| !writing.force && !writing.dry_run) else { return Ok(()) };
+    let packages = select(&description.model, choice).is_ok_and(|it| it.is_installed_by_apt());
+    let lists =
+        [PACKAGES, VERIFIED].into_iter().filter(|_| packages).map(|kind| list_name(&resolved.image, kind));
+    let images = plan.outputs.into_iter().map(|output| output.file).chain(plan.clones_file);
+    let paths: Vec<PathBuf> = images.chain(lists).map(|name| output.join(name)).collect();
+    Ok(emit::refuse_existing(paths.iter().map(PathBuf::as_path))?)
+}
+
+fn list_name(image: &Image, kind: &str) -> String {
+    file_name(&image.name, &image.arch.to_string(), image.version.as_deref(), kind)
 }
 
 /// Takes the copy of a tree away; after a script that failed its user may look into it.
@@ -464,10 +489,7 @@ fn lists_of(image: &Image, survey: &Survey, voice: Voice) -> Result<Vec<List>, F
         }
     };
     let Some(Lists { packages, verified }) = found else { return Ok(Vec::new()) };
-    let list = |kind, text| {
-        let file = file_name(&image.name, &image.arch.to_string(), image.version.as_deref(), kind);
-        List { kind, file, text }
-    };
+    let list = |kind, text| List { kind, file: list_name(image, kind), text };
     Ok(vec![list(PACKAGES, packages.into_bytes()), list(VERIFIED, verified)])
 }
 

@@ -29,7 +29,7 @@ pub use error::EmitError;
 use diskwright_formats::layout::{Contents, Layout};
 use sources::Sources;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use work::Work;
 
@@ -125,6 +125,17 @@ pub trait Progress: Sync {
 pub fn total(outputs: &[Output]) -> u64 {
     let covered = |output: &Output| output.layout.covered().map(|run| run.end - run.start).sum::<u64>();
     outputs.iter().map(covered).sum()
+}
+
+/// Refuses files that are there, before there is anything to write: [`emit`] would refuse them, too.
+///
+/// # Errors
+/// The first file that is there.
+pub fn refuse_existing<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<(), EmitError> {
+    match paths.into_iter().find(|path| path.symlink_metadata().is_ok()) {
+        None => Ok(()),
+        Some(path) => target::refuse(path),
+    }
 }
 
 /// Writes all outputs from one reading of the sources. All appear under their names when complete, or none does.

@@ -111,6 +111,11 @@ impl Name {
     }
 }
 
+/// Refuses a file that is there.
+pub(super) fn refuse(path: &Path) -> Result<(), EmitError> {
+    Name::of(path, false).map(drop)
+}
+
 /// What has the final name already; refused unless it may be replaced.
 fn old_file(dir: &OwnedFd, name: &OsStr, path: &Path, overwrite: bool) -> Result<Option<Stat>, EmitError> {
     let stat = match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {

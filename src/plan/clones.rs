@@ -7,7 +7,7 @@ use std::ops::Range;
 /// Number of the form of `clones.json`.
 const SCHEMA: u32 = 1;
 /// Ranges with fewer equal bytes than this between them are told as one: a sector.
-const JOINED: u64 = 512;
+pub(crate) const JOINED: u64 = 512;
 
 /// A clone and its origin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

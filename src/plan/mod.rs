@@ -14,7 +14,7 @@ mod split;
 mod volumes;
 
 pub use clones::{Ids, Pair, Run, Side};
-pub(crate) use clones::{text as clones_text, told};
+pub(crate) use clones::{JOINED, text as clones_text, told};
 pub(crate) use fit::within;
 pub use fit::{Fit, Place, Usage, draft, fit};
 
