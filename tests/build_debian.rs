@@ -626,6 +626,43 @@ fn real_root_without_namespaces_makes_the_same_tree() {
     who_is_interrupted_or_killed_in_a_bare_chroot(house, &case.cache);
 }
 
+/// Makes everything read-only but the directories that are named, up to `--`, and runs the rest.
+const READ_ONLY: &str = r#"set -e
+while [ "$1" != -- ]; do mount --bind "$1" "$1"; kept="$kept|$1"; shift; done
+shift
+awk '{print $5}' /proc/self/mountinfo | sort -u | while read -r mount; do
+  case "$kept|/proc|/sys|/dev|" in *"|$mount|"*) continue ;; esac
+  case $mount in /proc/* | /sys/* | /dev/*) continue ;; esac
+  mount -o remount,bind,ro "$mount"
+done
+if touch /tmp/written 2>/dev/null; then exit 9; fi
+exec "$@""#;
+
+#[test]
+fn nothing_is_written_beside_cache_and_output() {
+    let test = "nothing_is_written_beside_cache_and_output";
+    if !root() {
+        return inapplicable(test, "only root can make everything read-only");
+    }
+    let (Some(house), Some(unshare)) = (house(test), oracle(test, "unshare")) else { return };
+    let mount = |words: &[&str]| {
+        let mut command = Command::new(&unshare);
+        command.args(["--mount", "--propagation", "private", "sh", "-c", READ_ONLY, "sh"]).args(words);
+        command
+    };
+    if run(&mut mount(&["--", "true"])).code != Some(0) {
+        return inapplicable(test, "no mount namespaces here");
+    }
+    let case = house.case("beside");
+    case.describe(&Description::whole(house).config("echo other >/etc/made-by-config"));
+    let (out, cache) = (case.at.join("out"), case.cache.clone());
+    let mut command = mount(&[out.to_str().unwrap(), cache.to_str().unwrap(), "--"]);
+    command.arg(source("tests/fixtures/as-user")).arg(house.at.join("diskwright"));
+    command.args(["build", "d", "-o", "out/image", "--json"]);
+    bounded(case.settle(command)).ends(0);
+    assert!(case.at.join("out/image/beside.x86_64-1.0.0.ext4").exists());
+}
+
 /// The lines that only one of two records has.
 fn differences(one: &str, other: &str) -> Vec<String> {
     let lines = |text: &str| text.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
