@@ -3,8 +3,14 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // functions beside the tests count as no tests
 
+#[path = "build_debian/bare_host.rs"]
+mod bare_host;
 #[path = "build_debian/host.rs"]
 mod host;
+#[path = "build_debian/image.rs"]
+mod image;
+#[path = "build_debian/limits.rs"]
+mod limits;
 mod support;
 
 use std::os::unix::fs::PermissionsExt;
