@@ -506,6 +506,130 @@ fn repositories_of_a_build_service_are_on_its_download_server() {
     case.assert_clean("");
 }
 
+/// The script is named on the file that apt reads, and on that of the priority.
+#[test]
+fn what_a_script_makes_of_a_repositorys_file_is_in_the_image() {
+    let Some(house) = house("scripts of repositories") else { return };
+    let case = house.case("customize");
+    let url = house.server.url("/");
+    let used = house.repository(&url);
+    let with = |attributes: &str| used.replacen("<repository ", &format!("<repository {attributes} "), 1);
+    let later = "<repository type=\"apt-deb\" alias=\"later\" distribution=\"next\" imageonly=\"true\" customize=\"sub/move.sh\">\
+        <source path=\"https://later.example.org/debian\"/></repository>";
+    let plain = Description::plain(house);
+    let script = "[ \"$kiwi_iname\" = customize ]\necho \"# $(id -u) $#\" >>\"$1\"\n";
+    let moving = "sed -i s/later/moved/ \"$1\"\n";
+    let kept = with("alias=\"kept\" imageinclude=\"true\" customize=\"edit.sh\" priority=\"700\"");
+    let unkept = with("alias=\"unkept\" customize=\"edit.sh\"");
+    let described = Description { repository: format!("{kept}{unkept}{later}"), ..plain.clone() }
+        .beside("edit.sh", script, 0o644)
+        .beside("sub/move.sh", moving, 0o644);
+    case.describe(&described);
+    case.prepare(&[]).ends(0);
+    let sources = case.at.join("out/tree/etc/apt/sources.list.d");
+    assert_eq!(listing(&sources), ["kept.sources", "later.sources"]);
+    assert_eq!(
+        case.text("etc/apt/sources.list.d/kept.sources"),
+        format!(
+            "Types: deb\nURIs: {}\nSuites: bookworm\nComponents: main\n# 0 1\n",
+            url.trim_end_matches('/')
+        )
+    );
+    assert!(case.text("etc/apt/preferences.d/kept.pref").ends_with("Pin-Priority: 700\n# 0 1\n"));
+    let text = case.text("etc/apt/sources.list.d/later.sources");
+    assert!(text.contains("URIs: https://moved.example.org/debian\n"), "{text}");
+    assert!(!case.at.join("out/tree/image/customize").exists());
+    case.assert_clean("");
+    let row = |name, script: &str, said| {
+        let repository = with("customize=\"edit.sh\"");
+        let described = Description { repository, ..plain.clone() };
+        let description =
+            if script.is_empty() { described } else { described.beside("edit.sh", script, 0o755) };
+        Row { name, description, words: &[], code: 1, said }
+    };
+    let failing =
+        Row { code: 4, ..row("customize-fails", "echo so >&2; exit 7\n", &["so", "exit status 7"]) };
+    let rows = [
+        row(
+            "customize-moves",
+            "sed -i s/bookworm/trixie/ $1\n",
+            &["suites were bookworm, and are trixie", "distribution="],
+        ),
+        row("customize-lacks", "", &["config.xml:", "the script is missing", "edit.sh"]),
+        failing,
+    ];
+    try_all(house, &rows);
+}
+
+/// A package with the tree that was made first, a device node in it.
+fn prebuilt(house: &House, root: &Path) {
+    let (case, at) = (house.case("first"), house.at.join("prebuilt"));
+    open_to_all(&at);
+    let tar = at.join("tree.tar");
+    bounded(case.command(&["prepare", "d", "--tar", tar.to_str().unwrap()])).ends(0);
+    let node = Member::new("dev/disk", What::Device(b'b', 8, 0));
+    write(at.join("more.tar"), support::tar(&[Member::directory("dev"), node]));
+    let deb = at.join("deb/var/lib/bootstrap/debroot.x86_64.tar.xz");
+    std::fs::create_dir_all(deb.parent().unwrap()).unwrap();
+    run(Command::new("tar").args(["-A", "-f"]).args([&tar, &at.join("more.tar")])).ends(0);
+    run(Command::new("xz").args(["-0", "-T0"]).arg(&tar)).ends(0);
+    std::fs::rename(at.join("tree.tar.xz"), deb).unwrap();
+    let control = "Package: debroot\nVersion: 1\nArchitecture: all\nMaintainer: T <t@example.com>\nDescription: a tree\n";
+    write(at.join("deb/DEBIAN/control"), control);
+    let pool = root.join("pool/main");
+    std::fs::create_dir_all(&pool).unwrap();
+    let mut build = Command::new("dpkg-deb");
+    build
+        .args(["-Znone", "--root-owner-group", "--build"])
+        .args([&at.join("deb"), &pool.join("debroot_1_all.deb")]);
+    run(&mut build).ends(0);
+}
+
+#[test]
+fn a_tree_begins_with_that_in_a_package() {
+    let Some(house) = house("a tree to begin with") else { return };
+    let root = house.at.join("with-a-tree");
+    prebuilt(house, &root);
+    let more = Deb::new("more", "2.0", "");
+    suite(&root, "bookworm", "main", &[more, Deb::new("empty", "1.0", "")], &house.gnupg, Fault::None);
+    let described = |package: &str| {
+        let repository = house.repository(&root.display().to_string());
+        // The helper knows the attributes of the image's packages alone.
+        let named = format!("<packages type=\"bootstrap\" bootstrap_package=\"{package}\"/>");
+        let plain = Description::plain(house);
+        Description {
+            repository,
+            packages: String::new(),
+            bootstrap: "<package name=\"more\"/>".to_owned(),
+            more: named,
+            ..plain
+        }
+    };
+    let case = house.case("prebuilt");
+    case.describe(&described("debroot"));
+    let prepared = case.prepare(&[]).ends(0);
+    assert_eq!(reused(&prepared), Vec::<String>::new());
+    assert_eq!(case.text("usr/share/more/version"), "2.0\n");
+    assert_eq!(case.text("usr/share/greeting/version"), "1.0\n", "of the tree that it began with");
+    let status = case.text("var/lib/dpkg/status");
+    assert!(status.contains("Package: more\nStatus: install ok installed\n"), "{status}");
+    let record = case.record();
+    for path in ["/usr/bin/passwd", "/var/lib/greeting"] {
+        assert_eq!(owned(&record, path), owned(&house.record, path));
+    }
+    assert!(!record.contains("/dev/disk") && !record.contains("debroot"), "neither the node nor the package");
+    case.clear();
+    // What is kept of it is taken again, by content.
+    case.describe(&described("debroot").config("true"));
+    assert_eq!(reused(&case.prepare(&[]).ends(0)), ["packages"]);
+    let row = |name, package, said| Row { name, description: described(package), words: &[], code: 1, said };
+    let rows = [
+        row("prebuilt-none", "nobody", &["no such package in the repositories", "nobody"]),
+        row("prebuilt-empty", "empty", &["no tree to begin with", "/var/lib/bootstrap/empty.x86_64.tar.xz"]),
+    ];
+    try_all(house, &rows);
+}
+
 #[test]
 fn a_tar_of_the_tree_is_the_tree() {
     let Some(house) = house("a tar of the tree") else { return };

@@ -718,11 +718,11 @@ fn with_shell(test: &str, lab: &Lab) -> bool {
 }
 
 fn everything(setup: &Setup) -> Vec<Operation> {
-    let sources = [("main".to_owned(), "Types: deb\nURIs: http://example.com/\nSuites: ./\n".to_owned())];
+    let source = "Types: deb\nURIs: http://example.com/\nSuites: ./\n";
     [
         setup.bootstrap("functions=are_here\n"),
         setup.configure(),
-        setup::repositories(&sources),
+        vec![Operation::Setup(Step::write("/etc/apt/sources.list.d/main.sources", source))],
         setup.config(),
         setup.images(),
     ]

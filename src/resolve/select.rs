@@ -171,6 +171,13 @@ impl<'a> Selection<'a> {
         })
     }
 
+    /// The package that has a tree to begin with (`bootstrap_package`).
+    pub fn bootstrap_package(&self) -> Option<&'a str> {
+        let mut named =
+            self.sections(Phase::Bootstrap).filter_map(|one| elements::text(&one.bootstrap_package));
+        named.find(|name| !name.is_empty())
+    }
+
     /// What `packages` of a phase hold of a kind, in order; with [`Phase::Image`] also what is for the type alone.
     pub fn items(&self, phase: Phase, item: Item) -> Vec<PackageItem<'a>> {
         let machine = self.machine;

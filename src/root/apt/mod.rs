@@ -15,10 +15,12 @@
 //!
 //! So a host needs neither apt nor dpkg, no program in a tree ever reaches the network, and credentials never reach a tree.
 
+mod beginning;
 mod mirror;
 mod repositories;
 pub mod steps;
 
+pub use beginning::copy_tree;
 pub use mirror::Mirror;
 pub use repositories::{AptError, Repository, Surroundings, catalogue, fetch_chosen, read};
 

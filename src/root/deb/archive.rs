@@ -15,13 +15,16 @@ use super::control::Control;
 use super::inflate::{Coding, Stream};
 use super::stage::normal_path;
 use super::{DebError, malformed, named};
-use crate::survey::tar::members::Members;
+use crate::survey::tar::members::{MemberKind, Members, Source};
 use diskwright_formats::bytes::escaped;
 use std::fs::File;
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 
 const MAGIC: &[u8; 8] = b"!<arch>\n";
 const HEADER: u64 = 60;
+/// Bytes copied at once.
+const PIECE: usize = 256 << 10;
 /// Most bytes of `debian-binary`.
 const VERSION_MAX: u64 = 1 << 10;
 
@@ -78,6 +81,32 @@ impl Deb {
             paths.push(normal_path(&member.path).map_err(reason)?);
         }
         Ok(paths)
+    }
+
+    /// Copies the first of these regular files that the package has; the number of its path in the list. All data is read.
+    ///
+    /// # Errors
+    /// An archive that is malformed; one of the paths that is no regular file; what cannot be written.
+    pub fn copy_file(&self, paths: &[&str], into: &mut dyn Write) -> Result<Option<usize>, DebError> {
+        let stream = self.data()?;
+        let mut members = Members::new(&stream);
+        while let Some(member) = members.next()? {
+            let path = normal_path(&member.path).unwrap_or_default();
+            let Some(index) = paths.iter().position(|wanted| wanted.as_bytes() == path) else { continue };
+            let MemberKind::File { at, stored, map: None } = member.kind else {
+                return Err(malformed(&self.shown, format!("data.tar: {} is no regular file", paths[index])));
+            };
+            let mut buffer = vec![0; PIECE];
+            let mut position = at;
+            while position < at + stored {
+                let len = (at + stored - position).min(PIECE as u64) as usize;
+                stream.read(position, &mut buffer[..len])?;
+                into.write_all(&buffer[..len]).map_err(|error| named(paths[index], error))?;
+                position += len as u64;
+            }
+            return Ok(Some(index));
+        }
+        Ok(None)
     }
 
     /// The decompressed `data.tar`.

@@ -2,14 +2,17 @@
 
 use super::stages::{Keys, Stages};
 use super::{Preparation, PrepareError};
-use crate::root::apt::{self, Mirror, Repository};
+use crate::root::apt::{self, AptError, Mirror, Repository};
 use crate::root::deb::{self, Left};
 use crate::root::repository::{Chosen, debian_architecture};
 use crate::root::sandbox::{Log, Operation, Run, Session};
-use crate::root::setup::{Step, initrd};
+use crate::root::setup::{Outside, Step, initrd};
 use crate::root::store::{Key, Work, copy_tree};
 use std::io;
 use std::path::PathBuf;
+
+/// Name of the input that has the tree to begin with, and of its tar.
+const BEGINNING: &str = "beginning";
 
 /// A tree in the making.
 pub(super) struct Job<'a> {
@@ -109,14 +112,14 @@ impl Job<'_> {
         apt::fetch_chosen(chosen, self.repositories, &self.preparation.around())?;
         let reused = self.first_tree(chosen, keys)?;
         if !self.stages.image.is_empty() {
-            self.fetched(&self.mirror()?)?;
+            self.fetched(&self.mirror()?, &self.stages.image)?;
         }
         Ok(reused)
     }
 
     /// The packages that the tree's apt chooses are in the mirror.
-    fn fetched(&self, mirror: &Mirror<'_>) -> Result<(), PrepareError> {
-        let Stages { settings, image: names, .. } = self.stages;
+    fn fetched(&self, mirror: &Mirror<'_>, names: &[String]) -> Result<(), PrepareError> {
+        let settings = &self.stages.settings;
         let operations = vec![settings.update(), settings.solve(names)];
         let session = Session { binds: vec![mirror.bind()], ..self.session(operations) };
         let results = self.sandbox(&session)?;
@@ -127,6 +130,9 @@ impl Job<'_> {
     }
 
     fn bootstrap(&self, chosen: &[Chosen]) -> Result<(), PrepareError> {
+        if let ([package], Some(_)) = (chosen, &self.stages.prebuilt) {
+            return self.begin_with(package);
+        }
         let Preparation { begun, .. } = self.preparation;
         begun(&format!("fetching {} packages", chosen.len()));
         let stored = apt::fetch_chosen(chosen, self.repositories, &self.preparation.around())?;
@@ -151,6 +157,29 @@ impl Job<'_> {
         Ok(())
     }
 
+    /// Begins with the tree in a package, and has its apt install what is bootstrapped.
+    fn begin_with(&self, package: &Chosen) -> Result<(), PrepareError> {
+        let Preparation { begun, fetcher, recipe, .. } = self.preparation;
+        begun(&format!("fetching {}", package.name));
+        let stored =
+            apt::fetch_chosen(std::slice::from_ref(package), self.repositories, &self.preparation.around())?;
+        let directory = self.work.beside(BEGINNING);
+        fs_err::create_dir_all(&directory)?;
+        for stored in &stored {
+            let deb = fetcher.cache().read(stored).map_err(AptError::from)?;
+            let mut tar = fs_err::File::create(directory.join(BEGINNING))?;
+            apt::copy_tree(package, deb, recipe.arch, &mut tar)?;
+        }
+        begun(&format!("unpacking {}", package.name));
+        let from = Outside { input: BEGINNING.to_owned(), path: PathBuf::from(BEGINNING) };
+        let begin = Operation::Setup(Step::Begin { from, epoch: self.stages.epoch });
+        let mut session = Session { bare: true, ..self.session(vec![begin]) };
+        session.inputs.push((BEGINNING.to_owned(), directory.clone()));
+        self.sandbox(&session)?;
+        fs_err::remove_dir_all(&directory)?;
+        self.install_all(&self.stages.bootstrap)
+    }
+
     fn mirror(&self) -> Result<Mirror<'_>, PrepareError> {
         Ok(Mirror::write(&self.work.beside("mirror"), self.repositories, &self.stages.settings)?)
     }
@@ -163,12 +192,17 @@ impl Job<'_> {
     /// What comes into the tree behind the bootstrap, before the description's files.
     fn install(&self) -> Result<(), PrepareError> {
         self.sandbox(&self.scripted(self.stages.early()))?;
-        let Stages { settings, image: names, .. } = self.stages;
+        self.install_all(&self.stages.image)
+    }
+
+    /// Has the tree's apt install packages.
+    fn install_all(&self, names: &[String]) -> Result<(), PrepareError> {
+        let settings = &self.stages.settings;
         if names.is_empty() {
             return Ok(());
         }
         let mirror = self.mirror()?;
-        self.fetched(&mirror)?;
+        self.fetched(&mirror, names)?;
         let operations = vec![settings.hold_services(), settings.install(names)];
         self.sandbox(&Session { binds: vec![mirror.bind()], ..self.session(operations) })?;
         Ok(())

@@ -12,6 +12,7 @@
 mod finish;
 mod job;
 mod recipe;
+mod repositories;
 mod stages;
 
 pub use finish::{Finish, Finishing, finish};

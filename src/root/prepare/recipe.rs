@@ -4,7 +4,6 @@ use super::PrepareError;
 use super::finish::Finishing;
 use super::stages::{Stage, Stages};
 use crate::describe::kiwi::Description;
-use crate::describe::{Diagnostic, Diagnostics};
 use crate::model::Arch;
 use crate::model::words::PackageManager;
 use crate::resolve::Selection;
@@ -71,23 +70,7 @@ impl Recipe<'_> {
             let hint = "make the tree by other means, and `diskwright create` the image: --root TREE";
             return Err(Refusal::new(RefusalKind::Unsupported, spot, reason).hint(hint).into());
         }
-        let sections = self.selection.model.said.packages.iter();
-        let named = sections.filter_map(|section| section.bootstrap_package.as_ref()).map(|said| {
-            let message = "a tree out of a package is not supported yet: bootstrap_package";
-            let hint = "take the attribute away: trees begin with the essential packages and apt";
-            said.span.error("unsupported", message).hint(hint)
-        });
-        let repositories = self.selection.repositories();
-        let customized = repositories.iter().filter_map(|one| one.customize.as_ref()).map(|said| {
-            let message = "a script that edits a repository's file is not supported yet: customize";
-            let hint = "write what it would write as a file of the overlay";
-            said.span.error("unsupported", message).hint(hint)
-        });
-        let problems: Vec<Diagnostic> = named.chain(customized).collect();
-        match problems.is_empty() {
-            true => Ok(()),
-            false => Err(PrepareError::Description(Diagnostics::new(problems))),
-        }
+        Ok(())
     }
 
     /// Ids and salts: those of the seed, else of the description and what lies beside it.

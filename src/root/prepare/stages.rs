@@ -8,12 +8,12 @@ use crate::model::words::PatternType;
 use crate::model::{Item, Phase};
 use crate::root::apt::{self, Repository, steps};
 use crate::root::deb::Left;
-use crate::root::repository::{self, Base, Chosen, Source, closure, debian_architecture};
+use crate::root::repository::{self, Base, Catalogue, Chosen, Source, closure, debian_architecture};
 use crate::root::sandbox::{Operation, Run};
 use crate::root::settle;
 use crate::root::setup::functions::FUNCTIONS;
 use crate::root::setup::scrub::Scrub;
-use crate::root::setup::{self, Setup, Step, initrd};
+use crate::root::setup::{Setup, Step, initrd};
 use crate::root::store::Key;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -25,8 +25,10 @@ pub(super) struct Stages<'a> {
     pub(super) sources: &'a [Source],
     pub(super) setup: Setup,
     pub(super) epoch: i64,
+    /// The package that has a tree to begin with.
+    pub(super) prebuilt: Option<String>,
     /// What is installed, before anything is.
-    bootstrap: Vec<String>,
+    pub(super) bootstrap: Vec<String>,
     pub(super) image: Vec<String>,
     uninstall: Vec<String>,
     delete: Vec<String>,
@@ -84,6 +86,7 @@ impl<'a> Stages<'a> {
             sources,
             setup,
             epoch,
+            prebuilt: selection.bootstrap_package().map(str::to_owned),
             bootstrap: names(Phase::Bootstrap),
             image: names(Phase::Image),
             uninstall: names(Phase::Uninstall),
@@ -95,10 +98,21 @@ impl<'a> Stages<'a> {
     /// What a first tree is made of.
     pub(super) fn chosen(&self, repositories: &[Repository]) -> Result<Vec<Chosen>, PrepareError> {
         let catalogue = apt::catalogue(repositories)?;
+        if let Some(name) = &self.prebuilt {
+            return self.chosen_alone(&catalogue, name);
+        }
         let names: Vec<&str> = self.bootstrap.iter().map(String::as_str).collect();
         let architecture = debian_architecture(self.recipe.arch);
         let wanted = repository::Wanted { base: Base::Essential, names: &names, architecture };
         Ok(closure(&catalogue, &wanted)?)
+    }
+
+    /// The package that has a tree to begin with; what it depends on is of no use to that.
+    fn chosen_alone(&self, catalogue: &Catalogue<'_>, name: &str) -> Result<Vec<Chosen>, PrepareError> {
+        let architecture = debian_architecture(self.recipe.arch);
+        let wanted = repository::Wanted { base: Base::Nothing, names: &[name], architecture };
+        let chosen = closure(catalogue, &wanted)?;
+        Ok(chosen.into_iter().filter(|one| one.name == name).collect())
     }
 
     pub(super) fn keys(&self, repositories: &[Repository], chosen: &[Chosen]) -> Result<Keys, PrepareError> {
@@ -110,6 +124,11 @@ impl<'a> Stages<'a> {
             .and("epoch", self.epoch.to_string().as_bytes())
             .and("packages", &text(&packages))
             .and("filters", format!("{:?}", self.settings.filters).as_bytes());
+        let bootstrap = match &self.prebuilt {
+            None => bootstrap,
+            // What is installed over it the tree's apt chooses.
+            Some(_) => bootstrap.and("over", &text(&[offered.clone(), self.bootstrap.clone()].concat())),
+        };
         let installed = bootstrap
             .clone()
             .and("offered", &text(&offered))
@@ -145,8 +164,7 @@ impl<'a> Stages<'a> {
         let mut operations = vec![self.settings.release_services()];
         operations.extend(self.setup.refresh(FUNCTIONS));
         operations.extend(self.setup.configure());
-        operations.extend(setup::repositories(&self.kept_repositories()));
-        operations.extend(self.kept_priorities());
+        operations.extend(self.repositories());
         operations.extend(self.setup.config());
         operations
     }
@@ -174,24 +192,6 @@ impl<'a> Stages<'a> {
         [Step::MachineId, Step::Scrub(scrub)].map(Operation::Setup).to_vec()
     }
 
-    fn kept(&self) -> impl Iterator<Item = &Source> {
-        self.sources.iter().filter(|source| source.imageinclude || source.imageonly)
-    }
-
-    /// Repositories that the finished image knows (`imageinclude`, `imageonly`).
-    fn kept_repositories(&self) -> Vec<(String, String)> {
-        self.kept().map(|source| (source.name.clone(), source.list())).collect()
-    }
-
-    /// Priorities of repositories that the finished image knows.
-    fn kept_priorities(&self) -> Vec<Operation> {
-        let file = |source: &Source| {
-            let path = format!("/etc/apt/preferences.d/{}.pref", source.name);
-            source.preferences().map(|text| Operation::Setup(Step::write(path, text)))
-        };
-        self.kept().filter_map(file).collect()
-    }
-
     /// All of it, as far as it does not depend on what is in the repositories and in the tree; that is said in words.
     pub(super) fn planned(&self) -> Vec<Stage> {
         let network = self.recipe.network;
@@ -214,6 +214,12 @@ impl<'a> Stages<'a> {
         let mut list: Vec<Planned> = used
             .map(|source| Planned::reached(format!("read {} {}", source.location, source.directory())))
             .collect();
+        if let Some(name) = &self.prebuilt {
+            list.push(Planned::reached(format!("fetch {name}")));
+            list.push(Planned::worded(format!("begin with the tree in {name}")));
+            list.extend(self.planned_install(&self.bootstrap));
+            return list;
+        }
         let names = [&["the essential packages", "apt"].map(str::to_owned)[..], &self.bootstrap].concat();
         let names = format!("{}, and what they depend on", names.join(", "));
         list.push(Planned::reached(format!("fetch {names}")));
@@ -229,11 +235,17 @@ impl<'a> Stages<'a> {
 
     fn planned_packages(&self) -> Vec<Planned> {
         let mut list = all(&self.early(), self.recipe.network);
-        if !self.image.is_empty() {
-            list.extend(all(&[self.settings.update(), self.settings.solve(&self.image)], false));
-            list.push(Planned::reached("fetch what apt has chosen".to_owned()));
-            list.extend(all(&[self.settings.hold_services(), self.settings.install(&self.image)], false));
+        list.extend(self.planned_install(&self.image));
+        list
+    }
+
+    fn planned_install(&self, names: &[String]) -> Vec<Planned> {
+        if names.is_empty() {
+            return Vec::new();
         }
+        let mut list = all(&[self.settings.update(), self.settings.solve(names)], false);
+        list.push(Planned::reached("fetch what apt has chosen".to_owned()));
+        list.extend(all(&[self.settings.hold_services(), self.settings.install(names)], false));
         list
     }
 

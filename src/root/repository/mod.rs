@@ -17,6 +17,7 @@
 mod armor;
 mod closure;
 mod control;
+mod customize;
 mod digest;
 mod keyring;
 mod lists;
@@ -30,6 +31,7 @@ mod version;
 
 pub use closure::{Base, Catalogue, Chosen, Wanted, closure};
 pub use control::{Fields, Stanza, Stanzas};
+pub use customize::check_customized;
 pub use digest::Digest;
 pub use keyring::{DEFAULT_KEYRINGS, Keyring};
 pub use lists::{local_list, local_preferences, local_release};

@@ -13,7 +13,7 @@
 //! | `distribution` | [`Kind::Suite`]; without it, or with one that ends in `/`, [`Kind::Flat`] |
 //! | `repository_gpgcheck` | `false` alone turns the check of signatures off; KIWI does so, too, where `rpm-check-signatures` is not true: here it is on by default |
 //! | `package_gpgcheck` | nothing: packages of the apt family are checked by the digests that the signed Release stands for |
-//! | `customize` | kept. KIWI runs it with the file that it writes for apt; here such a file is written for the image alone, and the script changes nothing that the build uses |
+//! | `customize` | a script that is run in the tree with the file that apt's form of the repository is in, and with that of its priority. Here packages were read by then: a script that would have them come from elsewhere is [refused](super::check_customized) |
 //! | `use_for_bootstrap` | gone from the schema since 8.2: all repositories are used |
 
 use super::location::{Credentials, Location, location, relative};

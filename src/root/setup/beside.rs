@@ -64,6 +64,8 @@ pub(super) struct Beside {
     pub(super) archives: Vec<Archive>,
     pub(super) files: Vec<CopiedFile>,
     pub(super) scripts: Vec<Script>,
+    /// Scripts of repositories, as the description names them.
+    pub(super) customizing: BTreeMap<String, Outside>,
     pub(super) certificates: Vec<Outside>,
     pub(super) distribution: Option<TargetDistribution>,
 }
@@ -83,6 +85,7 @@ pub(super) fn find(directory: &Path, selection: &Selection) -> Result<Beside, Ve
     let archives = find.archives(&selection.items(Phase::Image, Item::Archive));
     let files = find.files(selection);
     let scripts = find.scripts(selection, whole);
+    let customizing = find.customizing(selection);
     let (certificates, distribution) = find.certificates(selection);
     let Find { description, inputs, problems, .. } = find;
     let Some(config) = config.filter(|_| problems.is_empty()) else { return Err(problems) };
@@ -96,6 +99,7 @@ pub(super) fn find(directory: &Path, selection: &Selection) -> Result<Beside, Ve
         archives,
         files,
         scripts,
+        customizing,
         certificates,
         distribution,
     })
@@ -232,6 +236,15 @@ impl Find<'_> {
             }
         }
         scripts
+    }
+
+    fn customizing(&mut self, selection: &Selection) -> BTreeMap<String, Outside> {
+        let mut found = BTreeMap::new();
+        for said in selection.repositories().into_iter().filter_map(|one| one.customize.as_ref()) {
+            let script = self.found(&said.value, &said.span, "the script");
+            found.extend(script.map(|script| (said.value.clone(), script)));
+        }
+        found
     }
 
     fn script(&mut self, name: &str, path: &Path, span: &Span) -> Option<Script> {

@@ -37,6 +37,8 @@ pub(super) struct Rules {
     pub(super) top: bool,
     /// Its directories may be symlinks to directories in the tree.
     pub(super) through_links: bool,
+    /// It may have device nodes, which are made; else they are left out.
+    pub(super) devices: bool,
 }
 
 /// Lays it over the directory `target`, which is made where it is missing.
@@ -187,6 +189,9 @@ impl Laying<'_> {
     }
 
     fn special(&self, path: &[u8], parent: &OwnedFd, node: &Node) -> Result<(), OperationError> {
+        if !self.rules.devices && matches!(node.kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. }) {
+            return Ok(());
+        }
         let name = split(path).1;
         let make = |kind, device| mknodat(parent, name, kind, Mode::from_raw_mode(0o600), device);
         let made = match &node.kind {

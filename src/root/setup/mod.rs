@@ -268,6 +268,18 @@ impl Setup {
         Some(Operation::Run(Run { environment: self.variables.clone(), ..Run::new(name, command) }))
     }
 
+    /// A repository's script (`customize`), with a file: by bash, whatever its mode (KIWI NG, `repository/base.py:
+    /// run_repo_customize`).
+    pub fn customize(&self, script: &str, file: &str) -> Vec<Operation> {
+        let Some(from) = self.beside.customizing.get(script) else { return Vec::new() };
+        let path = "/image/customize".to_owned();
+        let words = ["bash", "--norc", &path, file];
+        let run = Run { environment: self.variables.clone(), ..Run::new(&format!("{script} {file}"), words) };
+        let remove = Step::Remove { paths: vec![path.clone()] };
+        let copy = Step::Copy { from: from.clone(), path, mode: 0o755 };
+        vec![Operation::Setup(copy), Operation::Run(run), Operation::Setup(remove)]
+    }
+
     /// A script that the type names for its disk, with KIWI's arguments: by bash, whatever its mode (KIWI NG,
     /// `system/setup.py: _call_script_no_chroot`), in the root of the tree, to which it is copied first. KIWI's runs on the
     /// host; this one finds the programs of the tree.
@@ -283,14 +295,6 @@ impl Setup {
         let run = Run { environment: self.variables.clone(), ..run };
         vec![Operation::Setup(directory), Operation::Setup(copy), Operation::Run(run)]
     }
-}
-
-/// What apt finds in the finished image: a file of deb822 text for each repository.
-pub fn repositories(sources: &[(String, String)]) -> Vec<Operation> {
-    let file = |(name, text): &(String, String)| {
-        Operation::Setup(Step::write(format!("/etc/apt/sources.list.d/{name}.sources"), text.clone()))
-    };
-    sources.iter().map(file).collect()
 }
 
 /// A program that is run where the tree has it.

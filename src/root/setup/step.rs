@@ -8,6 +8,7 @@ use super::merge::{Rules, lay};
 use super::modes::changed_mode;
 use super::places::{self, Keyboard};
 use super::scrub::Scrub;
+use crate::root::repository::check_customized;
 use crate::root::sandbox::{Inputs, OperationError};
 use crate::survey::{self, Origin, survey};
 use rustix::fd::OwnedFd;
@@ -133,6 +134,20 @@ pub enum Step {
     Scrub(Scrub),
     /// Looks for kernels, and into initrds.
     Initrd(initrd::Task),
+    /// Refuses what a script has made of a repository's file, where packages would come from elsewhere.
+    Customized {
+        /// The file.
+        path: String,
+        /// What was in it.
+        text: String,
+    },
+    /// Unpacks a tree to begin with: nothing is there yet. Device nodes are left out: a running system makes its own.
+    Begin {
+        /// The tar, compressed or not.
+        from: Outside,
+        /// Times behind it are written as it, in seconds since 1970.
+        epoch: i64,
+    },
 }
 
 /// `<file name target owner permissions>` (KIWI NG 11.1.6 `setup.py: import_files`).
@@ -185,6 +200,8 @@ impl Step {
             Step::Find { program } => format!("look for {program}"),
             Step::Scrub(scrub) => scrub.describe(),
             Step::Initrd(task) => task.describe(),
+            Step::Customized { path, .. } => format!("check {path}"),
+            Step::Begin { from, .. } => format!("begin with the tree in {}", from.path.display()),
         }
     }
 
@@ -206,14 +223,20 @@ impl Step {
             }
             Step::File(file) => file.copy(&files, inputs)?,
             Step::Archive { from, target, epoch } => {
-                let rules = Rules { what: "archive", owners: true, top: false, through_links: true };
+                let rules =
+                    Rules { what: "archive", owners: true, top: false, through_links: true, devices: true };
                 let origin = Origin::Tar(from.path.clone());
                 surveyed(from, inputs, &origin, None, *epoch, |survey| lay(&files, survey, target, rules))?;
             }
             Step::Overlay { from, record, epoch } => {
                 let is_recorded = record.is_some();
-                let rules =
-                    Rules { what: "overlay", owners: is_recorded, top: is_recorded, through_links: false };
+                let rules = Rules {
+                    what: "overlay",
+                    owners: is_recorded,
+                    top: is_recorded,
+                    through_links: false,
+                    devices: true,
+                };
                 let owner = Some((0, 0)).filter(|_| !is_recorded);
                 let origin = Origin::Directory { path: from.path.clone(), record: record.clone() };
                 surveyed(from, inputs, &origin, owner, *epoch, |survey| lay(&files, survey, "/", rules))?;
@@ -229,6 +252,15 @@ impl Step {
             }
             Step::Scrub(scrub) => return scrub.execute(),
             Step::Initrd(task) => return task.execute(),
+            Step::Customized { path, text } => {
+                check_customized(path, text, files.read(path)?.unwrap_or_default().as_bytes())?;
+            }
+            Step::Begin { from, epoch } => {
+                let rules =
+                    Rules { what: "tree", owners: true, top: true, through_links: true, devices: false };
+                let origin = Origin::Tar(from.path.clone());
+                surveyed(from, inputs, &origin, None, *epoch, |survey| lay(&files, survey, "/", rules))?;
+            }
         }
         Ok(Vec::new())
     }

@@ -218,7 +218,7 @@ fn home(files: &Files, settings: &Settings, account: &Account, user: &User) -> R
             let origin = Origin::Directory { path: PathBuf::from(&settings.skel), record: None };
             let options =
                 survey::Options { epoch: i64::MAX, owner: Some(owner), work_dir: "/".into(), threads: 1 };
-            let rules = Rules { what: "skel", owners: true, top: false, through_links: false };
+            let rules = Rules { what: "skel", owners: true, top: false, through_links: false, devices: true };
             lay(files, &survey(&origin, &options)?, home, rules)?;
         }
     }
