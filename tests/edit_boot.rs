@@ -228,6 +228,39 @@ fn an_output_that_is_there_is_refused_before_scripts_run() {
     assert_eq!(std::fs::read(lab.at("out/test-image.x86_64-1.2.3.qcow2")).unwrap(), b"mine");
 }
 
+#[test]
+fn a_tree_without_mount_points_becomes_the_same_image_in_every_sandbox() {
+    const TEST: &str = "a_tree_without_mount_points_becomes_the_same_image_in_every_sandbox";
+    let Some(lab) = Lab::new(TEST, "") else { return };
+    description(&lab.at("d"), r#"image="oem" firmware="bios" filesystem="ext4""#, CUSTOM);
+    for place in ["d", "tree/image"] {
+        write(lab.at(place).join("images.sh"), "echo made >/etc/made\n");
+    }
+    lab.record();
+    let (mut made, mut names) = (Vec::new(), Vec::new());
+    for mode in ["namespaces", "bwrap", "root", "chroot"] {
+        let run = lab.create(mode, &["--sandbox", mode]);
+        match run.code {
+            Some(3) => inapplicable(TEST, &format!("no sandbox by {mode} here")),
+            _ => {
+                run.ends(0);
+                made.push(std::fs::read(lab.image(mode, ".raw")).unwrap());
+                names.push(mode);
+            }
+        }
+    }
+    assert!(made.iter().all(|image| *image == made[0]), "{names:?}");
+    if names.len() < 2 {
+        return inapplicable(TEST, "only one sandbox can be made here");
+    }
+    let Some(debugfs) = oracle(TEST, "debugfs") else { return };
+    let at = format!("{}?offset=1048576", lab.image(names[0], ".raw").display());
+    let root = tool(&debugfs, ["-R", "ls -p /", &at]);
+    for line in ["/040755/0/0/dev/", "/040755/0/0/proc/", "/040755/0/0/sys/", "/041777/0/0/tmp/"] {
+        assert!(root.contains(line), "{line} in {root}");
+    }
+}
+
 /// What a script does, the exit code, what the message says.
 const FAULTS: [(&str, i32, &str); 6] = [
     ("echo so it is >&2; exit 3", 4, "\nso it is\n"),

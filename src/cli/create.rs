@@ -324,8 +324,7 @@ fn prepared_at(origin: &Origin) -> Result<tree::Place, Failure> {
         _ => None,
     };
     place.ok_or_else(|| {
-        let message =
-            "scripts of the description or the tree run in it, which must be a prepared one for that";
+        let message = "there are scripts that run in the tree, which must be a prepared one for that";
         Failure::new(Code::Refused, message)
             .hint("`diskwright prepare` makes a directory with its record beside it")
     })

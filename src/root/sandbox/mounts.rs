@@ -41,6 +41,9 @@ const LINKS: [(&str, &str); 4] = [
 /// Mounts what the mode mounts; returns the tree, which is the root already where the mode changes it, and what [`clear`] needs
 /// to know of the tree itself.
 pub(super) fn arrange(request: &Request) -> io::Result<(OwnedFd, Vec<Before>)> {
+    if !request.bare {
+        make_mount_points(&directory(CWD, &request.tree)?)?;
+    }
     match request.mode {
         Mode::Namespaces | Mode::Root => Ok((change_root(request)?, Vec::new())),
         Mode::Bubblewrap => {
@@ -67,6 +70,22 @@ pub(super) fn arrange(request: &Request) -> io::Result<(OwnedFd, Vec<Before>)> {
             Ok((tree, before))
         }
     }
+}
+
+/// Directories that some mode mounts something on, or writes to, are in the tree after all of them: whatever the mode, the
+/// tree is the same.
+fn make_mount_points(tree: &OwnedFd) -> io::Result<()> {
+    for (name, mode) in [("dev", 0o755), ("proc", 0o755), ("run", 0o755), ("sys", 0o755), ("tmp", 0o1777)] {
+        let mode = FileMode::from_bits_truncate(mode);
+        match mkdirat(tree, name, mode) {
+            // Whatever the mask of the process takes away.
+            Ok(()) => chmodat(tree, name, mode, AtFlags::empty())?,
+            // What it is matters only to modes that use it.
+            Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(named(name, error)),
+        }
+    }
+    Ok(())
 }
 
 /// A directory of the tree that a bare chroot writes to, where other modes mount a file system that goes away: what was in it.
