@@ -25,7 +25,7 @@ use crate::root::setup::Setup;
 use crate::root::store::{Store, Work, copy_tree};
 use crate::root::tree::Place;
 use crate::survey::{Origin, Survey};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use diskwright_formats::identity::Identity;
 use diskwright_fstools::tar::{self, Archive};
 use serde::Serialize;
@@ -68,11 +68,12 @@ impl Default for Fetching {
 
 /// `diskwright prepare`
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("made").args(["root", "tar"]).required(true).multiple(true)))]
 pub(super) struct Prepare {
     /// Directory of the description, or its file
     pub(super) description: PathBuf,
     /// The directory that becomes the tree; its record appears beside it, as DIR.tree
-    #[arg(long, value_name = "DIR", required_unless_present = "tar")]
+    #[arg(long, value_name = "DIR")]
     pub(super) root: Option<PathBuf>,
     /// A tar of the tree (pax, uncompressed), for `create --root FILE` and other programs
     #[arg(long, value_name = "FILE")]
