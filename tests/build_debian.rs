@@ -658,6 +658,76 @@ fn a_tar_of_the_tree_is_the_tree() {
     std::fs::remove_file(case.at.join("out/first.tar")).unwrap();
 }
 
+/// What a tree is made of that does not lie beside its description, and where it is in the tree.
+const ELSEWHERE: [(&str, &str); 4] = [
+    ("overlay/etc/from-overlay", "etc/from-overlay"),
+    ("a file", "etc/from-file"),
+    ("archive.tar", "etc/from-archive"),
+    ("config.sh", "etc/from-config"),
+];
+
+/// Writes one of them, so that the tree will have this text.
+fn elsewhere(at: &Path, name: &str, text: &str) {
+    let bytes = match name.rsplit_once('.') {
+        Some((_, "tar")) => tar(&[Member::file("etc/from-archive", text)]),
+        Some((script, "sh")) => {
+            let script = if script == "config" { "config" } else { "bootstrap" };
+            format!("#!/bin/sh\nprintf %s {text} >/etc/from-{script}\n").into_bytes()
+        }
+        _ => text.as_bytes().to_vec(),
+    };
+    write(at.join(name), bytes);
+}
+
+#[test]
+fn whatever_a_tree_is_made_of_counts_wherever_it_lies() {
+    let Some(house) = house("what lies elsewhere") else { return };
+    let case = house.case("elsewhere");
+    let at = case.at.join("shared");
+    let plain = Description::plain(house);
+    let packages = format!(
+        "{}<archive name=\"{}\"/><file name=\"{}\" target=\"/etc/from-file\"/>",
+        plain.packages,
+        at.join("archive.tar").display(),
+        at.join("a file").display()
+    );
+    case.describe(&Description { packages, ..plain });
+    let link = |name: &str, to: &str| {
+        std::os::unix::fs::symlink(at.join(to), case.at.join("d").join(name)).unwrap();
+    };
+    link("root", "overlay");
+    link("config.sh", "config.sh");
+    ELSEWHERE.iter().for_each(|(name, _)| elsewhere(&at, name, "old"));
+    case.prepare(&[]).ends(0);
+    case.clear();
+    assert_eq!(reused(&case.prepare(&[]).ends(0)), ["tree"], "nothing has changed");
+    let mut new = Vec::new();
+    for (name, path) in ELSEWHERE {
+        case.clear();
+        elsewhere(&at, name, "new");
+        assert_eq!(reused(&case.prepare(&[]).ends(0)), ["packages"], "{name}");
+        new.push(path);
+        for (_, path) in ELSEWHERE {
+            let text = if new.contains(&path) { "new" } else { "old" };
+            assert_eq!(case.text(path), text, "{path} after {name}");
+        }
+    }
+    // What the command line changes, too.
+    case.clear();
+    let run = case.prepare(&["--set-type-attr", "kernelcmdline=quiet"]).ends(0);
+    assert_eq!(reused(&run), ["packages"]);
+    assert!(case.text(".profile").contains("kiwi_cmdline='quiet'"), "{}", case.text(".profile"));
+    // What runs in front of the packages makes other packages.
+    link("post_bootstrap.sh", "post_bootstrap.sh");
+    for text in ["old", "new"] {
+        elsewhere(&at, "post_bootstrap.sh", text);
+        case.clear();
+        assert_eq!(reused(&case.prepare(&[]).ends(0)), ["bootstrap"]);
+        assert_eq!(case.text("etc/from-bootstrap"), text);
+    }
+    case.assert_clean("");
+}
+
 #[test]
 fn the_cache_alone_is_enough_and_nothing_else_is_asked() {
     let Some(house) = house("--offline") else { return };

@@ -6,6 +6,7 @@ use crate::describe::kiwi::Description;
 use crate::model::elements::value;
 use crate::resolve::Selection;
 use sha2::{Digest, Sha256};
+use std::fs::Metadata;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -52,7 +53,22 @@ pub(super) fn early_inputs(
     if !setup.is_early() {
         return Ok(Vec::new());
     }
-    Ok([inputs(description)?, selection.profiles.join(" ").into_bytes()].concat())
+    Ok([inputs(description)?, elsewhere(setup)?, selection.profiles.join(" ").into_bytes()].concat())
+}
+
+/// A digest of every byte that a tree is made of and that does not lie beside the description: what it names by another path,
+/// what symlinks lead to.
+pub(super) fn elsewhere(setup: &Setup) -> io::Result<Vec<u8>> {
+    let mut hash = Sha256::new();
+    for (name, path) in setup.elsewhere() {
+        hash.update(name.as_bytes());
+        let metadata = fs_err::metadata(&path)?;
+        entry(&mut hash, &path, Path::new(&name), &metadata)?;
+        if metadata.is_dir() {
+            add(&mut hash, &path, Path::new(""))?;
+        }
+    }
+    Ok(hash.finalize().to_vec())
 }
 
 /// A digest of every byte beside the description: names, types, modes, contents.
@@ -72,23 +88,30 @@ fn add(hash: &mut Sha256, top: &Path, below: &Path) -> io::Result<()> {
         let path = below.join(&name);
         let full = top.join(&path);
         let metadata = fs_err::symlink_metadata(&full)?;
-        let mut field = |bytes: &[u8]| {
-            hash.update((bytes.len() as u64).to_le_bytes());
-            hash.update(bytes);
-        };
-        field(path.as_os_str().as_bytes());
-        field(&metadata.permissions().mode().to_le_bytes());
-        if metadata.is_symlink() {
-            field(fs_err::read_link(&full)?.as_os_str().as_bytes());
-        } else if metadata.is_dir() {
+        entry(hash, &full, &path, &metadata)?;
+        if metadata.is_dir() {
             add(hash, top, &path)?;
-        } else if metadata.is_file() {
-            field(&metadata.len().to_le_bytes());
-            let mut file = fs_err::File::open(&full)?;
-            let mut buffer = vec![0; 1 << 16];
-            while let len @ 1.. = file.read(&mut buffer)? {
-                hash.update(&buffer[..len]);
-            }
+        }
+    }
+    Ok(())
+}
+
+/// One path: its name, its mode, what is in a file or behind a symlink.
+fn entry(hash: &mut Sha256, full: &Path, name: &Path, metadata: &Metadata) -> io::Result<()> {
+    let mut field = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    field(name.as_os_str().as_bytes());
+    field(&metadata.permissions().mode().to_le_bytes());
+    if metadata.is_symlink() {
+        field(fs_err::read_link(full)?.as_os_str().as_bytes());
+    } else if metadata.is_file() {
+        field(&metadata.len().to_le_bytes());
+        let mut file = fs_err::File::open(full)?;
+        let mut buffer = vec![0; 1 << 16];
+        while let len @ 1.. = file.read(&mut buffer)? {
+            hash.update(&buffer[..len]);
         }
     }
     Ok(())

@@ -129,9 +129,12 @@ impl<'a> Stages<'a> {
             // What is installed over it the tree's apt chooses.
             Some(_) => bootstrap.and("over", &text(&[offered.clone(), self.bootstrap.clone()].concat())),
         };
+        let preferred: Vec<String> =
+            self.sources.iter().map(|source| format!("{:?}", source.priority)).collect();
         let installed = bootstrap
             .clone()
             .and("offered", &text(&offered))
+            .and("preferred", &text(&preferred))
             .and("image", &text(&self.image))
             .and("recommends", &[u8::from(self.settings.recommends)])
             .and("early", &settle::early_inputs(description, selection, &self.setup)?);
@@ -145,8 +148,16 @@ impl<'a> Stages<'a> {
             .and("operations", &operations.map_err(io::Error::from)?)
             .and("initrds", format!("{:?}", self.initrds()).as_bytes())
             .and("profiles", selection.profiles.join(" ").as_bytes())
-            .and("description", &settle::inputs(description)?);
+            .and("description", &settle::inputs(description)?)
+            .and("elsewhere", &settle::elsewhere(&self.setup)?)
+            .and("stages", &self.written()?);
         Ok(Keys { bootstrap, installed, tree })
+    }
+
+    /// All that is done behind the packages, as far as it is known: options of the command line change it, too.
+    fn written(&self) -> io::Result<Vec<u8>> {
+        let stages = [self.settle(), self.remove(), self.finish(), self.end()];
+        Ok(serde_json::to_vec(&(stages, self.initrds()))?)
     }
 
     /// The unpacked packages of the bootstrap are configured.

@@ -70,6 +70,27 @@ pub(super) struct Beside {
     pub(super) distribution: Option<TargetDistribution>,
 }
 
+impl Beside {
+    /// Every file and directory that is read.
+    pub(super) fn read(&self) -> Vec<Outside> {
+        let mut all = vec![self.config.clone()];
+        for layer in &self.layers {
+            match layer {
+                Layer::Tar(from) => all.push(from.clone()),
+                Layer::Directory { from, record } => {
+                    all.push(from.clone());
+                    all.extend(record.iter().map(|path| Outside { path: path.clone(), ..from.clone() }));
+                }
+            }
+        }
+        let archives = self.bootstrap_archives.iter().chain(&self.archives).map(|archive| &archive.from);
+        let files = self.files.iter().map(|file| &file.from);
+        let scripts = self.scripts.iter().map(|script| &script.from);
+        all.extend(archives.chain(files).chain(scripts).chain(&self.certificates).cloned());
+        all
+    }
+}
+
 /// Looks for everything that a selection names.
 ///
 /// # Errors

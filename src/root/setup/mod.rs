@@ -111,6 +111,18 @@ impl Setup {
         self.beside.inputs.clone()
     }
 
+    /// What it reads that does not lie in the description's directory: a name without a place of the host, and where it is.
+    pub fn elsewhere(&self) -> Vec<(String, PathBuf)> {
+        let inputs = &self.beside.inputs;
+        let place = |from: &Outside| {
+            let (_, directory) = inputs.iter().find(|(name, _)| *name == from.input)?;
+            Some((format!("{}/{}", from.input, from.path.display()), directory.join(&from.path)))
+        };
+        let other = |from: &&Outside| from.input != DESCRIPTION;
+        let read = self.beside.read();
+        read.iter().filter(other).filter_map(place).collect()
+    }
+
     /// Whether there are scripts, which may want the functions of `/.kconfig`.
     pub fn has_scripts(&self) -> bool {
         !self.beside.scripts.is_empty()
