@@ -116,7 +116,7 @@ impl<'a> Stages<'a> {
     }
 
     pub(super) fn keys(&self, repositories: &[Repository], chosen: &[Chosen]) -> Result<Keys, PrepareError> {
-        let Recipe { description, selection, seed, network, finish, .. } = self.recipe;
+        let Recipe { description, selection, seed, network, .. } = self.recipe;
         let text = |lines: &[String]| lines.join("\n").into_bytes();
         let packages: Vec<String> = chosen.iter().map(|one| format!("{:?}", one.digest)).collect();
         let offered: Vec<String> = repositories.iter().flat_map(|one| one.digests.clone()).collect();
@@ -124,13 +124,14 @@ impl<'a> Stages<'a> {
             .and("epoch", self.epoch.to_string().as_bytes())
             .and("packages", &text(&packages))
             .and("filters", format!("{:?}", self.settings.filters).as_bytes());
+        let preferred: Vec<String> =
+            self.sources.iter().map(|source| format!("{:?}", source.priority)).collect();
         let bootstrap = match &self.prebuilt {
             None => bootstrap,
             // What is installed over it the tree's apt chooses.
-            Some(_) => bootstrap.and("over", &text(&[offered.clone(), self.bootstrap.clone()].concat())),
+            Some(_) => bootstrap
+                .and("over", &text(&[offered.clone(), preferred.clone(), self.bootstrap.clone()].concat())),
         };
-        let preferred: Vec<String> =
-            self.sources.iter().map(|source| format!("{:?}", source.priority)).collect();
         let installed = bootstrap
             .clone()
             .and("offered", &text(&offered))
@@ -138,15 +139,10 @@ impl<'a> Stages<'a> {
             .and("image", &text(&self.image))
             .and("recommends", &[u8::from(self.settings.recommends)])
             .and("early", &settle::early_inputs(description, selection, &self.setup)?);
-        // What the description says, in whichever of its files, with what the command line changes in it.
-        let operations = serde_json::to_vec(&[self.settle(), self.remove(), self.finish()]);
         let tree = installed
             .clone()
             .and("seed", seed.unwrap_or_default())
             .and("network", &[u8::from(*network)])
-            .and("finish", format!("{finish:?}").as_bytes())
-            .and("operations", &operations.map_err(io::Error::from)?)
-            .and("initrds", format!("{:?}", self.initrds()).as_bytes())
             .and("profiles", selection.profiles.join(" ").as_bytes())
             .and("description", &settle::inputs(description)?)
             .and("elsewhere", &settle::elsewhere(&self.setup)?)
