@@ -50,6 +50,21 @@ fn who_forks_forever_is_bounded_and_ended() {
     }
 }
 
+/// The same without a process namespace, where no limit holds for root: each process of a long chain waits for its child.
+pub(super) fn what_forks_in_a_bare_chroot_is_ended(house: &House, cache: &Path) {
+    let case = Case { cache: cache.to_owned(), ..house.case("chroot-forks") };
+    let chain = "perl -e '$0 = \"31000006\"; for (1 .. 600) { my $child = fork; if ($child) { wait; exit } } sleep 1000'";
+    case.describe(
+        &Description::plain(house).config(&format!("{chain} &\nread -t 1 <>/dev/zero; echo ended")),
+    );
+    let mut command = case.settle(Command::new(house.at.join("diskwright")));
+    command.args(["prepare", "d", "--root", "out/tree", "--sandbox", "chroot"]);
+    let begun = Instant::now();
+    bounded(command).ends(0);
+    assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", begun.elapsed());
+    assert_eq!(case.strays("31000006"), Vec::<String>::new());
+}
+
 /// A little file system in memory.
 struct Disk(PathBuf);
 

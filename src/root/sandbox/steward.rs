@@ -15,6 +15,7 @@ use rustix::process::{
     set_child_subreaper, set_parent_process_death_signal, setrlimit, setsid, umask, wait, waitpid,
 };
 use rustix::thread::CapabilitySet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::process::CommandExt;
@@ -305,7 +306,7 @@ fn kill_descendants() {
     let own = rustix::process::getpid().as_raw_nonzero().get();
     // A killed process may have had a child while the list was read: until there is nobody left.
     for _ in 0..1000 {
-        let mut parents = Vec::new();
+        let mut children: BTreeMap<i32, Vec<(i32, bool)>> = BTreeMap::new();
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
                 continue;
@@ -315,17 +316,18 @@ fn kill_descendants() {
             let parent = fields.as_ref().and_then(|fields| fields.get(1)?.parse::<i32>().ok());
             let dead = fields.is_some_and(|fields| fields.first() == Some(&"Z"));
             if let Some(parent) = parent {
-                parents.push((pid, parent, dead));
+                children.entry(parent).or_default().push((pid, dead));
             }
         }
-        let of_us = |mut pid: i32| loop {
-            match parents.iter().find(|one| one.0 == pid) {
-                Some(&(_, parent, _)) if parent == own => return true,
-                Some(&(_, parent, _)) if parent > 1 => pid = parent,
-                _ => return false,
+        let (mut waiting, mut ours) = (vec![own], Vec::new());
+        while let Some(parent) = waiting.pop() {
+            for (pid, dead) in children.remove(&parent).unwrap_or_default() {
+                waiting.push(pid);
+                if !dead {
+                    ours.push(pid);
+                }
             }
-        };
-        let ours: Vec<i32> = parents.iter().filter(|one| !one.2 && of_us(one.0)).map(|one| one.0).collect();
+        }
         if ours.is_empty() {
             return;
         }
