@@ -58,6 +58,20 @@ fn log_in(image: &Path, commands: &str) -> String {
     String::from_utf8_lossy(&std::fs::read(&log).unwrap()).replace('\r', "")
 }
 
+/// What debugfs says of a path in the file system of the last partition.
+fn asked(image: &Path, requests: &[&str]) -> Vec<String> {
+    let raw = image.with_extension("raw");
+    tool("qemu-img", ["convert".as_ref(), "-O".as_ref(), "raw".as_ref(), image.as_os_str(), raw.as_os_str()]);
+    let table = tool("sfdisk", ["-d".as_ref(), raw.as_os_str()]);
+    let start = table
+        .lines()
+        .filter_map(|line| line.split_once("start=")?.1.split(',').next()?.trim().parse::<u64>().ok());
+    let place = format!("{}?offset={}", raw.display(), start.last().unwrap() * 512);
+    let said = requests.iter().map(|request| tool("debugfs", ["-R", request, &place])).collect();
+    std::fs::remove_file(raw).unwrap();
+    said
+}
+
 /// The packages that a description names.
 fn packages(description: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(description.join("config.xml")).unwrap();
@@ -68,7 +82,8 @@ fn packages(description: &Path) -> Vec<String> {
 #[test]
 fn the_example_is_a_server_to_log_into_and_the_same_bytes_twice() {
     let test = "the_example_is_a_server_to_log_into_and_the_same_bytes_twice";
-    let needed = ["newuidmap", "qemu-system-x86_64"].map(|program| oracle(test, program).is_some());
+    let needed = ["newuidmap", "qemu-system-x86_64", "qemu-img", "sfdisk", "debugfs"];
+    let needed = needed.map(|program| oracle(test, program).is_some());
     if !can_make(test) || needed.contains(&false) {
         return;
     }
@@ -111,6 +126,12 @@ fn the_example_is_a_server_to_log_into_and_the_same_bytes_twice() {
     ];
     let unsaid: Vec<_> = words.iter().filter(|word| !said.contains(**word)).collect();
     assert!(unsaid.is_empty(), "{unsaid:?} not in\n{said}");
+    let said = asked(&image, &["ea_list /usr/bin/ping", "stat /usr/lib/dbus-1.0/dbus-daemon-launch-helper"]);
+    let raw_network =
+        "security.capability (20) = 01 00 00 02 00 20 00 00 00 00 00 00 00 00 00 00 00 00 00 00 \n";
+    assert!(said[0].contains(raw_network), "{}", said[0]);
+    // Its group was made by a package.
+    assert!(said[1].contains("Mode:  04754") && !said[1].contains("Group:     0 "), "{}", said[1]);
 }
 
 /// KIWI's own build test, with all of its packages, from the release's archive in the place of the build service's.
