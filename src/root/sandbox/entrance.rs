@@ -132,6 +132,10 @@ fn try_enter(peer: &OwnedFd) -> io::Result<i32> {
         step("user 0", rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT))?;
         set_parent_process_death_signal(Some(Signal::KILL))?;
     }
+    if matches!(request.mode, Mode::Root | Mode::Chroot) {
+        // Who may not has none that count, or is told by what fails later.
+        let _ = rustix::thread::set_thread_groups(&[]);
+    }
     if request.mode != Mode::Chroot {
         let private = step("namespaces", sys::unshare_all(request.network));
         private?;
