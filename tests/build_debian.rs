@@ -825,6 +825,7 @@ fn real_root_without_namespaces_makes_the_same_tree() {
     assert_eq!(differences(&house.record, &record), Vec::<String>::new());
     who_is_interrupted_or_killed_in_a_bare_chroot(house, &case.cache);
     limits::what_forks_in_a_bare_chroot_is_ended(house, &case.cache);
+    host::programs_of_real_root_see_nothing_of_the_host(house, &case.cache);
 }
 
 /// Makes everything read-only but the directories that are named, up to `--`, and runs the rest.

@@ -153,21 +153,45 @@ look shared sh -c 'tail -n +2 /proc/sysvipc/shm'
 #[test]
 fn programs_of_the_tree_see_nothing_of_the_host() {
     let test = "programs_of_the_tree_see_nothing_of_the_host";
-    let (Some(house), Some(perl)) = (house(test), oracle(test, "perl")) else { return };
+    let (Some(house), Some(_)) = (house(test), oracle(test, "perl")) else { return };
     let case = house.case("look");
+    let command = Command::new(source("tests/fixtures/as-user"));
+    look_around(house, &case, command, &[]);
+    assert_nothing_seen(&case, PLACES, SPACES);
+    case.assert_clean("");
+}
+
+/// As real root, who has no user namespace of its own, and whom more of `/proc` is covered from.
+pub(super) fn programs_of_real_root_see_nothing_of_the_host(house: &House, cache: &Path) {
+    if run(Command::new("unshare").args(["--mount", "true"])).code != Some(0) {
+        return inapplicable(
+            "programs_of_real_root_see_nothing_of_the_host",
+            "no mounts of its own are allowed here",
+        );
+    }
+    let case = Case { cache: cache.to_owned(), ..house.case("look-as-root") };
+    // With groups that mean something on the host alone.
+    let mut command = Command::new("setpriv");
+    command.args(["--groups", "12345,12346"]);
+    look_around(house, &case, command, &["--sandbox", "root"]);
+    let places = [PLACES, &["/proc/bus", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]].concat();
+    assert_nothing_seen(&case, &places, &SPACES[1..]);
+}
+
+/// A script looks around, started by someone with a key in its session, open files, variables and an umask of its own.
+fn look_around(house: &House, case: &Case<'_>, mut command: Command, words: &[&str]) {
     case.describe(&Description::plain(house).config(LOOK));
     write(case.at.join("secret"), "of the host\n");
-    // With a key in its session, open files, variables and an umask of its own.
     let keep = "my ($type, $name, $value) = ('user', 'diskwright-test', 'a secret'); syscall(250, 1, 0); \
          syscall(248, $type, $name, $value, length $value, -3) > 0 or die \"no key: $!\"; exec @ARGV";
     let open = "exec 7<secret 8</ 9<.; umask 077; exec \"$@\"";
-    let mut command = Command::new(source("tests/fixtures/as-user"));
-    command.arg(perl).args(["-e", keep, "sh", "-c", open, "sh"]).arg(house.at.join("diskwright"));
-    command
-        .args(["prepare", "d", "--root", "out/tree"])
-        .env("DISKWRIGHT_SECRET", "hidden")
-        .env("LD_LIBRARY_PATH", "/hidden");
+    command.args(["perl", "-e", keep, "sh", "-c", open, "sh"]).arg(house.at.join("diskwright"));
+    command.args(["prepare", "d", "--root", "out/tree"]).args(words);
+    command.env("DISKWRIGHT_SECRET", "hidden").env("LD_LIBRARY_PATH", "/hidden");
     bounded(case.settle(command)).ends(0);
+}
+
+fn assert_nothing_seen(case: &Case<'_>, places: &[&str], own_spaces: &[&str]) {
     let seen = |name: &str| case.text(&format!("seen/{name}"));
     let lines = |name: &str| seen(name).lines().map(str::to_owned).collect::<BTreeSet<String>>();
     let others = |name: &str, known: &[&str]| -> Vec<String> {
@@ -177,7 +201,7 @@ fn programs_of_the_tree_see_nothing_of_the_host() {
     let mut variables = others("environment", &["HOME", "LANG", "LC_ALL", "PATH", "TERM", "TZ"]);
     variables.retain(|name| !name.starts_with("kiwi_"));
     assert_eq!(variables, none);
-    assert_eq!(others("places", PLACES), none);
+    assert_eq!(others("places", places), none);
     assert_eq!(
         others("kinds", &["ext4", "xfs", "btrfs", "overlay", "tmpfs", "devtmpfs", "proc", "sysfs", "devpts"]),
         none
@@ -210,10 +234,10 @@ fn programs_of_the_tree_see_nothing_of_the_host() {
         |name: &str| std::fs::read_link(format!("/proc/self/ns/{name}")).unwrap().display().to_string();
     let spaces = lines("spaces");
     assert_eq!(spaces.len(), SPACES.len(), "{spaces:?}");
-    let shared: Vec<_> = SPACES.iter().map(|name| host(name)).filter(|own| spaces.contains(own)).collect();
+    let shared: Vec<_> =
+        own_spaces.iter().map(|name| host(name)).filter(|own| spaces.contains(own)).collect();
     assert_eq!(shared, none);
     case.clear();
-    case.assert_clean("");
 }
 
 /// Where something is mounted in a sandbox, at most.
