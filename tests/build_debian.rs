@@ -13,6 +13,7 @@ mod image;
 mod limits;
 mod support;
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -71,6 +72,46 @@ fn own_packages() -> Vec<Deb> {
             .file("usr/share/zoneinfo/Test/Zone", "TZif2\n")
             .script("postinst", &postinst),
         Deb::new("broken", "1.0", "").script("postinst", "#!/bin/sh\necho the last words\nexit 3\n"),
+    ]
+    .into_iter()
+    .chain(application())
+    .collect()
+}
+
+/// Packages that are unpacked by us and such that are dpkg's; each notes when it was configured.
+fn application() -> Vec<Deb> {
+    let noted = |deb: Deb, more: &str| {
+        let name = deb.name.clone();
+        let text =
+            format!("#!/bin/sh\nset -e\n[ \"$1\" != configure ] || echo {name} >>/var/lib/order\n{more}");
+        deb.script("postinst", &text)
+    };
+    let plain = |name: &str, control: &str| noted(Deb::new(name, "1.0", control), "");
+    let heard = "if [ \"$1\" = triggered ]; then echo \"$2\" | tr ' ' '\\n' | sort >>/var/lib/heard; fi\n";
+    let diverted = "#!/bin/sh\nset -e\ndpkg-divert --package diverter --rename --add --divert /usr/share/given.old \
+                    /usr/share/given >/dev/null\n";
+    vec![
+        plain(
+            "application",
+            "Depends: late, taker, diverter, listener, one, two, three, four, five, configured",
+        ),
+        plain("late", "Pre-Depends: early, listener\nDepends: two"),
+        plain("early", ""),
+        plain("five", ""),
+        plain("one", "Depends: three").file("usr/share/hooks/one", "1\n"),
+        plain("two", "").file("usr/share/hooks/two", "2\n").file("usr/share/doc/two/copyright", "free\n"),
+        plain("three", "Depends: four"),
+        plain("four", "Depends: giver").file("usr/share/taken", "of four\n"),
+        plain("giver", "").file("usr/share/given", "of giver\n"),
+        plain("taker", "Replaces: four\nDepends: four").file("usr/share/taken", "of taker\n"),
+        plain("diverter", "Depends: giver")
+            .file("usr/share/given", "of diverter\n")
+            .script("preinst", diverted),
+        noted(Deb::new("listener", "1.0", ""), heard)
+            .script("triggers", "interest-noawait /usr/share/hooks\n"),
+        plain("configured", "")
+            .file("etc/configured/main", "a = 1\n")
+            .script("conffiles", "/etc/configured/main\n"),
     ]
 }
 
@@ -435,11 +476,89 @@ fn the_plan_says_what_the_log_keeps() {
         "run the preinst scripts of what was unpacked",
         "configure the essential packages",
         "fetch what apt has chosen",
+        "unpack what apt has chosen, where that needs no dpkg",
+        "unpack the rest and configure all by dpkg, as apt wants it",
         "make an initrd for each kernel by the tree's update-initramfs or dracut, and look into it",
     ];
     assert_eq!(other, words, "{log}");
     let text = run(&mut case.command(&["plan", "d"])).ends(0).stdout;
-    assert!(text.contains("\n  install packages\n      apt-get --quiet install greeting\n"), "{text}");
+    assert!(text.contains("\n  install packages\n      apt-get --quiet --quiet -o Dir::Bin::dpkg=/var/lib/dpkg/diskwright-calls install greeting\n"), "{text}");
+}
+
+/// What is unpacked by us and what by dpkg is what apt makes by itself, configured in the same order.
+#[test]
+fn packages_are_as_apt_installs_them() {
+    let Some(house) = house("packages as apt installs them") else { return };
+    let case = house.case("application");
+    let plain = Description::plain(house).beside("root/usr/share/zoneinfo/Test/Zone", "TZif2\n", 0o644);
+    let ours = Description { packages: "<package name=\"application\"/>".to_owned(), ..plain.clone() };
+    case.describe(&ours.config("true"));
+    case.prepare_to("ours", &[]).ends(0);
+    // The same packages in the tree, for its own apt alone.
+    let install = "cd /tmp/debs
+printf 'deb [trusted=yes] file:/tmp/debs ./\n' >sources
+options='-q -y -o Dir::Etc::SourceList=/tmp/debs/sources -o Dir::Etc::SourceParts=/dev/null -o APT::Sandbox::User=root'
+export DEBIAN_FRONTEND=noninteractive
+apt-get $options update
+apt-get $options --no-install-recommends install application";
+    let pool = house.at.join("repository/pool/main");
+    let names: Vec<String> = application().into_iter().map(|deb| deb.name).collect();
+    let is_ours = |file: &String| names.iter().any(|name| file.starts_with(&format!("{name}_")));
+    let files: Vec<String> = listing(&pool).into_iter().filter(is_ours).collect();
+    assert_eq!(files.len(), names.len(), "{files:?}");
+    let debs = tempfile::tempdir().unwrap();
+    for file in &files {
+        std::fs::copy(pool.join(file), debs.path().join(file)).unwrap();
+    }
+    let index = run(Command::new("dpkg-scanpackages").current_dir(debs.path()).arg(".")).ends(0).stdout;
+    let mut theirs = plain.config(install).beside("root/tmp/debs/Packages", index, 0o644);
+    for file in &files {
+        let bytes = std::fs::read(debs.path().join(file)).unwrap();
+        theirs = theirs.beside(&format!("root/tmp/debs/{file}"), bytes, 0o644);
+    }
+    theirs.packages = String::new();
+    case.describe(&theirs);
+    case.prepare_to("theirs", &[]).ends(0);
+    let [ours, theirs] = ["ours", "theirs"].map(|name| case.at.join("out").join(name));
+    let read = |tree: &Path, path: &str| std::fs::read_to_string(tree.join(path)).unwrap();
+    let order = read(&ours, "var/lib/order");
+    assert_eq!(order.lines().count(), names.len(), "{order}");
+    for (path, text) in [
+        ("usr/share/given", "of diverter\n"),
+        ("usr/share/given.old", "of giver\n"),
+        ("usr/share/taken", "of taker\n"),
+        ("etc/configured/main", "a = 1\n"),
+        ("var/lib/heard", "/usr/share/hooks\n"),
+    ] {
+        assert_eq!(read(&ours, path), text, "{path}");
+    }
+    // The descriptions differ, and where apt found its lists.
+    let differ = ["-r", "--no-dereference", "--exclude=image", "--exclude=_tmp_debs_._Packages"];
+    let differ = run(Command::new("diff").args(differ).args([&ours, &theirs]));
+    assert_eq!((differ.stdout.as_str(), differ.code), ("", Some(0)));
+    let records = ["ours", "theirs"].map(|name| read(&case.at.join("out"), &format!("{name}.tree")));
+    let known = ["/image/", "/var/lib/apt/lists/_", "end "];
+    let missing = |one: &str, other: &str| -> Vec<String> {
+        let there: BTreeSet<&str> = other.lines().collect();
+        let lines = one.lines().filter(|line| !known.iter().any(|known| line.starts_with(known)));
+        lines.filter(|line| !there.contains(line)).map(str::to_owned).collect()
+    };
+    assert_eq!(missing(&records[0], &records[1]), Vec::<String>::new());
+    assert_eq!(missing(&records[1], &records[0]), Vec::<String>::new());
+    let log = std::fs::read_dir(case.cache.join("trees")).unwrap().flatten();
+    let logs: Vec<String> =
+        log.filter_map(|entry| std::fs::read_to_string(entry.path().join("log")).ok()).collect();
+    let calls = |word: &str| {
+        let lines = logs.iter().flat_map(|log| log.lines()).filter(|line| line.contains(word));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let is_here = |line: &String| line.starts_with("+ unpack ") && line.contains("application_1.0_all.deb");
+    let here: Vec<String> = calls(" unpack ").into_iter().filter(is_here).collect();
+    assert_eq!(here.len(), 1, "{here:?}");
+    assert!(!here[0].contains("early_1.0"), "it is in front of what depends on it: {here:?}");
+    let dpkg: Vec<String> =
+        calls(" dpkg ").into_iter().filter(|line| line.contains("diverter_1.0")).collect();
+    assert!(dpkg.len() == 1 && !dpkg[0].contains("application_1.0"), "{dpkg:?}");
 }
 
 #[test]

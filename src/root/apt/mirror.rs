@@ -10,6 +10,9 @@ use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// By its path in the tree, where a package is below the cache.
+pub type Files = BTreeMap<String, PathBuf>;
+
 /// The directory.
 #[derive(Debug)]
 pub struct Mirror<'a> {
@@ -56,17 +59,19 @@ impl<'a> Mirror<'a> {
         Bind { from: self.directory.clone(), name: MIRROR.to_owned(), writable: false }
     }
 
-    /// Fetches the files that apt named (`apt-get --print-uris`) and puts them where it looks for them. Returns how many.
-    pub fn add(&self, printed: &str, around: &Surroundings<'_>) -> Result<usize, AptError> {
+    /// Fetches the files that apt named (`apt-get --print-uris`) and puts them where it looks for them.
+    pub fn add(&self, printed: &str, around: &Surroundings<'_>) -> Result<Files, AptError> {
         let lines = printed.lines().filter(|line| line.starts_with('\''));
         let named = lines.map(Named::parse).collect::<Result<Vec<Named<'_>>, _>>()?;
         let wanted = self.wanted(&named)?;
         let stored = around.fetcher.fetch(&wanted, around.progress)?;
-        for (named, stored) in named.iter().zip(&stored) {
-            let path = self.directory.join(named.repository.to_string()).join(&named.file);
+        let mut files = Files::new();
+        for (Named { repository, file, .. }, stored) in named.iter().zip(&stored) {
+            let path = self.directory.join(repository.to_string()).join(file);
             link(&around.fetcher.cache().path(stored), &path)?;
+            files.insert(format!("{BINDS}/{MIRROR}/{repository}/{file}"), stored.relative());
         }
-        Ok(named.len())
+        Ok(files)
     }
 
     /// What is fetched for files, in their order.

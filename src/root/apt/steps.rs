@@ -1,6 +1,7 @@
 //! What the tree's own apt and dpkg are asked to do.
 
 use super::MIRROR;
+use super::calls::{Call, RECORDER, recorder};
 use crate::root::deb::{Filter, Left, Script};
 use crate::root::sandbox::{BINDS, Operation, Run};
 use crate::root::setup::Step;
@@ -118,10 +119,33 @@ impl Settings {
         Operation::Run(Run { capture: true, ..self.run("solve packages", words) })
     }
 
-    /// apt installs them.
-    pub fn install(&self, names: &[String]) -> Operation {
-        let words = ["apt-get", "--quiet", "install"].into_iter().chain(names.iter().map(String::as_str));
-        Operation::Run(self.run("install packages", words))
+    /// apt installs them, as far as it does it itself; its result names what dpkg is to do: [`Call::read`].
+    pub fn choose(&self, names: &[String]) -> Vec<Operation> {
+        let dpkg = format!("Dir::Bin::dpkg={RECORDER}");
+        let words = ["apt-get", "--quiet", "--quiet", "-o", &dpkg, "install"];
+        let words = words.into_iter().chain(names.iter().map(String::as_str));
+        let run = Run { capture: true, ..self.run("install packages", words) };
+        let write = Step::Write { path: RECORDER.to_owned(), text: recorder(), mode: 0o755, owner: (0, 0) };
+        let remove = Step::Remove { paths: vec![RECORDER.to_owned()] };
+        vec![Operation::Setup(write), Operation::Run(run), Operation::Setup(remove)]
+    }
+
+    /// dpkg does what apt wanted of it.
+    pub fn call(&self, call: &Call) -> Operation {
+        let configures = call.words.iter().any(|word| word == "--configure");
+        let what = if configures { "configure packages" } else { "install packages" };
+        Operation::Run(self.run(what, std::iter::once("dpkg").chain(call.words.iter().map(String::as_str))))
+    }
+
+    /// apt forgets the mirror of so many repositories: its lists are links into it, its cache is as large as a system.
+    pub fn forget(&self, repositories: usize) -> Operation {
+        let list = |number| {
+            let uri = format!("{BINDS}/{MIRROR}/{number}/.").replace('/', "_");
+            ["Packages", "Release"].map(|name| format!("/var/lib/apt/lists/{uri}_{name}"))
+        };
+        let lists = (0..repositories).flat_map(list);
+        let paths = lists.chain(["/var/cache/apt/pkgcache.bin".to_owned()]).collect();
+        Operation::Setup(Step::Remove { paths })
     }
 
     /// Takes packages away with those that nothing needs any more.

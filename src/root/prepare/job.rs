@@ -4,7 +4,7 @@ use super::stages::{Keys, Stages};
 use super::{Preparation, PrepareError};
 use crate::root::apt::{self, AptError, Mirror, Repository};
 use crate::root::deb::{self, Left};
-use crate::root::repository::{Chosen, debian_architecture};
+use crate::root::repository::Chosen;
 use crate::root::sandbox::{Log, Operation, Run, Session};
 use crate::root::setup::{Outside, Step, initrd};
 use crate::root::store::{Key, Work, copy_tree};
@@ -43,7 +43,7 @@ impl Job<'_> {
         }
     }
 
-    fn sandbox(&self, session: &Session) -> Result<Vec<Vec<u8>>, PrepareError> {
+    pub(super) fn sandbox(&self, session: &Session) -> Result<Vec<Vec<u8>>, PrepareError> {
         let begun = self.preparation.begun;
         let limit = self.preparation.limit;
         let session = &Session { operations: limited(&session.operations, limit), ..session.clone() };
@@ -57,7 +57,7 @@ impl Job<'_> {
     }
 
     /// A session in the tree.
-    fn session(&self, operations: Vec<Operation>) -> Session {
+    pub(super) fn session(&self, operations: Vec<Operation>) -> Session {
         Session { tree: self.work.tree().directory, inputs: self.inputs(), operations, ..Session::default() }
     }
 
@@ -117,18 +117,6 @@ impl Job<'_> {
         Ok(reused)
     }
 
-    /// The packages that the tree's apt chooses are in the mirror.
-    fn fetched(&self, mirror: &Mirror<'_>, names: &[String]) -> Result<(), PrepareError> {
-        let settings = &self.stages.settings;
-        let operations = vec![settings.update(), settings.solve(names)];
-        let session = Session { binds: vec![mirror.bind()], ..self.session(operations) };
-        let results = self.sandbox(&session)?;
-        let printed = results.last().map(Vec::as_slice).unwrap_or_default();
-        (self.preparation.begun)("fetching packages");
-        mirror.add(&String::from_utf8_lossy(printed), &self.preparation.around())?;
-        Ok(())
-    }
-
     fn bootstrap(&self, chosen: &[Chosen]) -> Result<(), PrepareError> {
         if let ([package], Some(_)) = (chosen, &self.stages.prebuilt) {
             return self.begin_with(package);
@@ -139,15 +127,10 @@ impl Job<'_> {
         let packages = chosen.iter().zip(&stored);
         let packages =
             packages.map(|(one, stored)| (format!("{} {}", one.name, one.version), stored.relative()));
-        let architectures = vec![debian_architecture(self.preparation.recipe.arch).to_owned()];
-        let options = deb::Options {
-            architectures,
-            filters: self.stages.settings.filters.clone(),
-            threads: rayon::current_num_threads(),
-        };
         begun(&format!("unpacking {} packages", chosen.len()));
-        let unpack = Operation::Unpack(deb::Unpack { packages: packages.collect(), options });
-        let session = Session { bare: true, ..self.session(vec![unpack]) };
+        let options = self.unpacking();
+        let unpack = deb::Unpack { packages: packages.collect(), options, is_further: false };
+        let session = Session { bare: true, ..self.session(vec![Operation::Unpack(unpack)]) };
         let results = self.sandbox(&session)?;
         let left: Left = serde_json::from_slice(results.first().map(Vec::as_slice).unwrap_or_default())
             .map_err(io::Error::from)?;
@@ -180,7 +163,7 @@ impl Job<'_> {
         self.install_all(&self.stages.bootstrap)
     }
 
-    fn mirror(&self) -> Result<Mirror<'_>, PrepareError> {
+    pub(super) fn mirror(&self) -> Result<Mirror<'_>, PrepareError> {
         Ok(Mirror::write(&self.work.beside("mirror"), self.repositories, &self.stages.settings)?)
     }
 
@@ -189,27 +172,8 @@ impl Job<'_> {
         Ok(Mirror::write(&self.work.beside("settings"), &[], &self.stages.settings)?)
     }
 
-    /// What comes into the tree behind the bootstrap, before the description's files.
-    fn install(&self) -> Result<(), PrepareError> {
-        self.sandbox(&self.scripted(self.stages.early()))?;
-        self.install_all(&self.stages.image)
-    }
-
-    /// Has the tree's apt install packages.
-    fn install_all(&self, names: &[String]) -> Result<(), PrepareError> {
-        let settings = &self.stages.settings;
-        if names.is_empty() {
-            return Ok(());
-        }
-        let mirror = self.mirror()?;
-        self.fetched(&mirror, names)?;
-        let operations = vec![settings.hold_services(), settings.install(names)];
-        self.sandbox(&Session { binds: vec![mirror.bind()], ..self.session(operations) })?;
-        Ok(())
-    }
-
     /// A session in which scripts of the description run.
-    fn scripted(&self, operations: Vec<Operation>) -> Session {
+    pub(super) fn scripted(&self, operations: Vec<Operation>) -> Session {
         Session { network: self.preparation.recipe.network, ..self.session(operations) }
     }
 

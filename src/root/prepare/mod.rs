@@ -10,6 +10,7 @@
 //! byte beside it. What was finished once is taken from the [`Store`]; a build that failed begins where it stopped.
 
 mod finish;
+mod install;
 mod job;
 mod recipe;
 mod repositories;

@@ -166,6 +166,17 @@ impl<'a> Stages<'a> {
         self.setup.bootstrap(FUNCTIONS)
     }
 
+    /// apt says what dpkg is to do.
+    pub(super) fn choose(&self, names: &[String]) -> Vec<Operation> {
+        std::iter::once(self.settings.hold_services()).chain(self.settings.choose(names)).collect()
+    }
+
+    /// apt forgets where packages came from.
+    pub(super) fn forget(&self) -> Operation {
+        let architecture = debian_architecture(self.recipe.arch);
+        self.settings.forget(self.sources.iter().filter(|source| source.serves(architecture)).count())
+    }
+
     /// Everything behind the packages, up to `config.sh`.
     pub(super) fn settle(&self) -> Vec<Operation> {
         let mut operations = vec![self.settings.release_services()];
@@ -252,7 +263,10 @@ impl<'a> Stages<'a> {
         }
         let mut list = all(&[self.settings.update(), self.settings.solve(names)], false);
         list.push(Planned::reached("fetch what apt has chosen".to_owned()));
-        list.extend(all(&[self.settings.hold_services(), self.settings.install(names)], false));
+        list.extend(all(&self.choose(names), false));
+        list.push(Planned::worded("unpack what apt has chosen, where that needs no dpkg"));
+        list.push(Planned::worded("unpack the rest and configure all by dpkg, as apt wants it"));
+        list.extend(all(&[self.forget()], false));
         list
     }
 
