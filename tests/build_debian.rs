@@ -143,7 +143,13 @@ impl House {
         for directory in [&at, &at.join("home"), &at.join("out")] {
             open_to_all(directory);
         }
-        Case { house: self, name: name.to_owned(), at, cache: self.at.join("cache") }
+        Case {
+            _out: Out(at.join("out")),
+            house: self,
+            name: name.to_owned(),
+            at,
+            cache: self.at.join("cache"),
+        }
     }
 
     /// The element of the repository at this location, with the right key.
@@ -233,8 +239,21 @@ echo nobody >/var/lib/greeting/state
 chown nobody /var/lib/greeting/state
 ";
 
+/// Where a case's trees are. They are large: they go with it, but for those of the first one, which are everybody's.
+struct Out(PathBuf);
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        if !self.0.ends_with("first/out") {
+            let mut remove = Command::new(source("tests/fixtures/as-user"));
+            let _ = remove.args(["rm", "-rf"]).arg(&self.0).current_dir("/").output();
+        }
+    }
+}
+
 /// A directory of a test's own, in the house.
 struct Case<'a> {
+    _out: Out,
     house: &'a House,
     name: String,
     at: PathBuf,

@@ -63,10 +63,10 @@ fn asked(image: &Path, requests: &[&str]) -> Vec<String> {
     let raw = image.with_extension("raw");
     tool("qemu-img", ["convert".as_ref(), "-O".as_ref(), "raw".as_ref(), image.as_os_str(), raw.as_os_str()]);
     let table = tool("sfdisk", ["-d".as_ref(), raw.as_os_str()]);
-    let start = table
+    let mut start = table
         .lines()
         .filter_map(|line| line.split_once("start=")?.1.split(',').next()?.trim().parse::<u64>().ok());
-    let place = format!("{}?offset={}", raw.display(), start.last().unwrap() * 512);
+    let place = format!("{}?offset={}", raw.display(), start.next_back().unwrap() * 512);
     let said = requests.iter().map(|request| tool("debugfs", ["-R", request, &place])).collect();
     std::fs::remove_file(raw).unwrap();
     said
