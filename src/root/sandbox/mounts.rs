@@ -56,6 +56,9 @@ pub(super) fn arrange(request: &Request) -> io::Result<(OwnedFd, Vec<Before>)> {
                 MountFlags::NOSUID | MountFlags::NODEV,
                 None::<&std::ffi::CStr>,
             );
+            // bwrap shows this one, and not the host's with its interfaces and all that is mounted in it.
+            let readonly = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+            let _ = mount("sysfs", "/sys", "sysfs", readonly, None::<&std::ffi::CStr>);
             Ok((directory(CWD, &request.tree)?, Vec::new()))
         }
         Mode::Chroot => {
