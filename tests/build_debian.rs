@@ -1022,6 +1022,7 @@ fn bwrap_makes_the_same_tree() {
     assert_eq!(reused(&run), Vec::<String>::new());
     let record = std::fs::read_to_string(case.at.join("out/bwrap.tree")).unwrap();
     assert_eq!(differences(&house.record, &record), Vec::<String>::new());
+    host::programs_in_bwrap_see_nothing_of_the_host(house);
 }
 
 #[test]

@@ -178,6 +178,14 @@ pub(super) fn programs_of_real_root_see_nothing_of_the_host(house: &House, cache
     assert_nothing_seen(&case, &places, &SPACES[1..]);
 }
 
+/// bwrap shows the same, and its own command line.
+pub(super) fn programs_in_bwrap_see_nothing_of_the_host(house: &House) {
+    let case = house.case("look-in-bwrap");
+    look_around(house, &case, Command::new(source("tests/fixtures/as-user")), &["--sandbox", "bwrap"]);
+    assert_nothing_seen(&case, PLACES, SPACES);
+    case.assert_clean("");
+}
+
 /// A script looks around, started by someone with a key in its session, open files, variables and an umask of its own.
 fn look_around(house: &House, case: &Case<'_>, mut command: Command, words: &[&str]) {
     case.describe(&Description::plain(house).config(LOOK));
@@ -198,7 +206,7 @@ fn assert_nothing_seen(case: &Case<'_>, places: &[&str], own_spaces: &[&str]) {
         lines(name).into_iter().filter(|line| !known.contains(&line.as_str())).collect()
     };
     let none = Vec::<String>::new();
-    let mut variables = others("environment", &["HOME", "LANG", "LC_ALL", "PATH", "TERM", "TZ"]);
+    let mut variables = others("environment", &["HOME", "LANG", "LC_ALL", "PATH", "PWD", "TERM", "TZ"]);
     variables.retain(|name| !name.starts_with("kiwi_"));
     assert_eq!(variables, none);
     assert_eq!(others("places", places), none);
@@ -217,9 +225,14 @@ fn assert_nothing_seen(case: &Case<'_>, places: &[&str], own_spaces: &[&str]) {
     ] {
         assert_eq!(seen(name), text, "{name}");
     }
-    for line in lines("processes") {
-        let ours = ["diskwright sandbox-entrance ", "/bin/bash /image/config.sh ", "sh -c for one in", ""];
-        assert!(ours.contains(&line.as_str()) || line.starts_with(ours[2]), "{line}");
+    for line in lines("processes").iter().filter(|line| !line.is_empty()) {
+        let ours = [
+            "diskwright sandbox-entrance ",
+            "/bin/bash /image/config.sh ",
+            "sh -c for one in",
+            "/usr/bin/bwrap --die",
+        ];
+        assert!(ours.iter().any(|one| line.starts_with(one)), "{line}");
     }
     let files = seen("files");
     let files: Vec<(&str, &str)> = files.lines().filter_map(|line| line.split_once(' ')).collect();
@@ -258,6 +271,7 @@ const PLACES: &[&str] = &[
     "/tmp",
 ];
 const DEVICES: &[&str] = &[
+    "/dev/core", // a link of bwrap's
     "/dev/fd",
     "/dev/full",
     "/dev/null",
