@@ -348,6 +348,12 @@ impl Case<'_> {
         found()
     }
 
+    /// The same, for a cache of the case's own, too; then all that it has made is taken away, which is a lot for some.
+    fn clear_away(&self, word: &str) {
+        self.assert_clean(word);
+        std::fs::remove_dir_all(&self.at).unwrap();
+    }
+
     /// What holds after every end: no process, and the user can delete what is left in the cache.
     fn assert_clean(&self, word: &str) {
         assert_eq!(self.strays(word), Vec::<String>::new(), "{}: processes are left", self.name);

@@ -126,4 +126,5 @@ fn a_host_without_any_package_tool_makes_the_same_tree() {
         .into_iter()
         .filter(|line| !line.starts_with("/image/config.xml "));
     assert_eq!(others.collect::<Vec<_>>(), Vec::<String>::new());
+    std::fs::remove_dir_all(&case.at).unwrap();
 }

@@ -52,6 +52,7 @@ fn watch(first: u32, ended: &AtomicBool) -> BTreeSet<Seen> {
 fn no_process_of_a_build_is_root_on_the_host() {
     let Some(house) = house("no root on the host") else { return };
     let case = house.case("no-root");
+    let case = Case { cache: case.at.join("cache"), ..case };
     let bootstrap = "<package name=\"greeting\"/>".to_owned();
     case.describe(&Description { bootstrap, packages: String::new(), ..Description::whole(house) });
     let mut command = case.command(&["build", "d", "--quiet", "-o", "out"]);
@@ -73,7 +74,7 @@ fn no_process_of_a_build_is_root_on_the_host() {
     let maps = |one: &&Seen| one.name == "newuidmap" || one.name == "newgidmap";
     let roots: Vec<_> = seen.iter().filter(|one| !maps(one) && one.users.contains(&0)).collect();
     assert_eq!(roots, Vec::<&Seen>::new());
-    case.assert_clean("");
+    case.clear_away("");
 }
 
 /// Every program that a build starts on the host's side, as the kernel was asked for it.
@@ -127,7 +128,7 @@ fn on_the_host_a_build_runs_itself_and_what_maps_ids() {
     let name = |path: &&&str| path.rsplit('/').next().unwrap_or_default().to_owned();
     let names: BTreeSet<String> = names.iter().map(|path| name(&path)).collect();
     assert_eq!(names, ["diskwright", "newgidmap", "newuidmap"].map(str::to_owned).into());
-    case.assert_clean("");
+    case.clear_away("");
 }
 
 /// What a script sees, a file each in `/seen`.
@@ -158,7 +159,7 @@ fn programs_of_the_tree_see_nothing_of_the_host() {
     let command = Command::new(source("tests/fixtures/as-user"));
     look_around(house, &case, command, &[]);
     assert_nothing_seen(&case, PLACES, SPACES);
-    case.assert_clean("");
+    case.clear_away("");
 }
 
 /// As real root, who has no user namespace of its own, and whom more of `/proc` is covered from.
@@ -183,7 +184,7 @@ pub(super) fn programs_in_bwrap_see_nothing_of_the_host(house: &House) {
     let case = house.case("look-in-bwrap");
     look_around(house, &case, Command::new(source("tests/fixtures/as-user")), &["--sandbox", "bwrap"]);
     assert_nothing_seen(&case, PLACES, SPACES);
-    case.assert_clean("");
+    case.clear_away("");
 }
 
 /// A script looks around, started by someone with a key in its session, open files, variables and an umask of its own.

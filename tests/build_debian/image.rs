@@ -54,7 +54,7 @@ fn the_image_has_owners_special_bits_devices_and_attributes() {
     }
     let target = stat("/var/lib/greeting/link");
     assert!(target.contains("Fast link dest: \"listed\""), "{target}");
-    case.assert_clean("");
+    case.clear_away("");
 }
 
 /// Kind, mode, owner, group, links, and device, if it is one.

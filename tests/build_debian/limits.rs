@@ -192,5 +192,5 @@ fn the_command_that_a_failure_names_enters_the_tree() {
     let failed = enter(&["sh", "-c", "exit 3"]).ends(4);
     assert!(failed.stderr.contains("exit status 3"), "{}", failed.stderr);
     assert_eq!(listing(&case.at.join("out")), Vec::<String>::new());
-    case.assert_clean("");
+    case.clear_away("");
 }
