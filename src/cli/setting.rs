@@ -129,7 +129,9 @@ fn proxies() -> Result<Proxies, FetchError> {
     let https = one(&["https_proxy", "HTTPS_PROXY"]);
     let all = one(&["all_proxy", "ALL_PROXY"]);
     let no = one(&["no_proxy", "NO_PROXY"]);
-    Proxies::new(http.as_deref(), https.as_deref(), all.as_deref(), no.as_deref())
+    let ftp = one(&["ftp_proxy", "FTP_PROXY"]);
+    let proxies = Proxies::new(http.as_deref(), https.as_deref(), all.as_deref(), no.as_deref());
+    Ok(proxies?.with_ftp(ftp.as_deref()))
 }
 
 #[allow(clippy::disallowed_methods)] // what signatures and Release files are checked against

@@ -2,6 +2,7 @@
 
 use super::error::{FetchError, FetchErrorKind};
 use super::forward::Forward;
+use super::ftp::{Ftp, Transfer};
 use super::location::{Credentials, Url};
 use super::names::Names;
 use super::proxy::{Protocol, Proxy};
@@ -10,11 +11,12 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use ureq::config::{Config, ConfigBuilder};
 use ureq::http::header::{AUTHORIZATION, HeaderName, HeaderValue, LOCATION};
-use ureq::http::{Request, Response};
+use ureq::http::{Request, Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::typestate::AgentScope;
+use ureq::unversioned::resolver::Resolver;
 use ureq::unversioned::transport::{
-    ConnectProxyConnector, Connector, RustlsConnector, SocksConnector, TcpConnector,
+    ConnectProxyConnector, Connector, NextTimeout, RustlsConnector, SocksConnector, TcpConnector,
 };
 use ureq::{Agent, Body, Error, ProxyProtocol};
 
@@ -29,6 +31,7 @@ pub(super) struct Client {
     options: Options,
     agents: Mutex<Vec<(Route, Agent)>>,
     names: Names,
+    ftp: Ftp,
 }
 
 /// What tells connections apart that may not be mixed.
@@ -41,7 +44,7 @@ struct Route {
 
 impl Client {
     pub(super) fn new(options: Options) -> Client {
-        Client { options, agents: Mutex::new(Vec::new()), names: Names::default() }
+        Client { options, agents: Mutex::new(Vec::new()), names: Names::default(), ftp: Ftp::default() }
     }
 
     pub(super) fn options(&self) -> &Options {
@@ -52,6 +55,34 @@ impl Client {
     pub(super) fn shut_down(&self) {
         let agents = std::mem::take(&mut *self.agents.lock().unwrap_or_else(PoisonError::into_inner));
         agents.into_iter().for_each(|(_, agent)| agent.shutdown());
+        self.ftp.shut_down();
+    }
+
+    /// Asks an FTP server for a file from a byte on.
+    pub(super) fn get_ftp<'a>(
+        &'a self,
+        url: &'a Url,
+        credentials: Option<&Credentials>,
+        from: u64,
+    ) -> Result<Transfer<'a>, FetchError> {
+        if self.options.proxies.holds_ftp(url) {
+            let reason =
+                "FTP is fetched without a proxy, and the environment names one (ftp_proxy, all_proxy)";
+            let hint = format!("no_proxy={} goes there itself; or name an http location", url.host());
+            return Err(FetchError::new(FetchErrorKind::Refused, url, reason).hint(hint));
+        }
+        let timeouts = self.options.timeouts;
+        let look_up = || {
+            let failed = |error: Error| said(&error, url, url, None);
+            let (after, reason) = (timeouts.connect.into(), ureq::Timeout::Resolve);
+            let timeout = NextTimeout { after, reason, per_read: None, per_write: None };
+            // The resolver knows the schemes of HTTP alone.
+            let server = format!("http://{}:{}/", url.host(), url.port());
+            let server = Uri::try_from(server).map_err(|error| failed(Error::Http(error.into())))?;
+            let found = self.names.resolve(&server, &self.config().build(), timeout).map_err(failed)?;
+            Ok(found.iter().copied().collect())
+        };
+        self.ftp.get(url, credentials, from, timeouts, look_up)
     }
 
     /// Asks for a file; the response is no redirect. Credentials go to the URL's own host alone.
@@ -199,9 +230,10 @@ fn said(error: &Error, asked: &Url, at: &Url, proxy: Option<&Proxy>) -> FetchErr
     }
 }
 
-fn said_io(error: &io::Error, found: &impl Fn(FetchErrorKind, &str) -> FetchError) -> FetchError {
+pub(super) fn said_io(error: &io::Error, found: &impl Fn(FetchErrorKind, &str) -> FetchError) -> FetchError {
     use io::ErrorKind::{
         BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, TimedOut, UnexpectedEof,
+        WouldBlock,
     };
     if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         return said_tls(error, found);
@@ -212,7 +244,8 @@ fn said_io(error: &io::Error, found: &impl Fn(FetchErrorKind, &str) -> FetchErro
         UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe => {
             connection("the connection broke off")
         }
-        TimedOut => found(FetchErrorKind::Timeout, "no answer in time"),
+        // The latter is what a socket with a timeout says.
+        TimedOut | WouldBlock => found(FetchErrorKind::Timeout, "no answer in time"),
         _ => connection(&error.to_string()),
     }
 }

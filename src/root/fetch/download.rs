@@ -3,6 +3,7 @@
 use super::cache::{Cache, Fields, Note, Partial, Stored, copy};
 use super::client::{Client, said_of_body};
 use super::error::{FetchError, FetchErrorKind};
+use super::ftp::Transfer;
 use super::location::{Location, Url};
 use super::work::Line;
 use super::{Asked, Digest, Size, Wanted};
@@ -146,6 +147,9 @@ impl Source {
     ) -> Result<(), FetchError> {
         line.unless_stopped(&file.location)?;
         let from = partial.len();
+        if url.is_ftp() {
+            return self.try_ftp(file, url, partial, line);
+        }
         let range = [(RANGE, format!("bytes={from}-"))];
         let fields = if from > 0 { &range[..] } else { &[] };
         let response = self.client.get(url, file.credentials.as_ref(), fields)?;
@@ -166,6 +170,41 @@ impl Source {
         self.receive(response, url, file.size, partial, line)
     }
 
+    /// The same over FTP.
+    fn try_ftp(
+        &self,
+        file: &Wanted,
+        url: &Url,
+        partial: &mut Partial,
+        line: &Line,
+    ) -> Result<(), FetchError> {
+        let from = partial.len();
+        let transfer = match self.client.get_ftp(url, file.credentials.as_ref(), from) {
+            Err(error) if error.kind == FetchErrorKind::Refused && from > 0 => {
+                line.back(from);
+                partial.clear()?;
+                return Err(FetchError { kind: FetchErrorKind::Server, ..error });
+            }
+            transfer => transfer?,
+        };
+        self.receive_ftp(transfer, url, file.size, partial, line)
+    }
+
+    fn receive_ftp(
+        &self,
+        mut transfer: Transfer<'_>,
+        url: &Url,
+        size: Size,
+        partial: &mut Partial,
+        line: &Line,
+    ) -> Result<(), FetchError> {
+        if let Some(rest) = transfer.rest {
+            check_size(url, size, partial.len().saturating_add(rest))?;
+        }
+        self.fill(&mut transfer, url, size, partial, line)?;
+        transfer.finish()
+    }
+
     /// Reads a body to its end.
     fn receive(
         &self,
@@ -178,7 +217,17 @@ impl Source {
         if let Some(rest) = field(&response, CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok()) {
             check_size(url, size, partial.len().saturating_add(rest))?;
         }
-        let mut body = response.into_body().into_reader();
+        self.fill(&mut response.into_body().into_reader(), url, size, partial, line)
+    }
+
+    fn fill(
+        &self,
+        body: &mut dyn Read,
+        url: &Url,
+        size: Size,
+        partial: &mut Partial,
+        line: &Line,
+    ) -> Result<(), FetchError> {
         let mut buffer = vec![0; CHUNK];
         let patience = self.client.options().timeouts.read;
         let (mut since, mut came) = (now(), 0);
@@ -268,6 +317,11 @@ impl Source {
         line.unless_stopped(&file.location)?;
         line.back(partial.len());
         partial.clear()?;
+        if url.is_ftp() {
+            let transfer = self.client.get_ftp(url, file.credentials.as_ref(), 0)?;
+            self.receive_ftp(transfer, url, Size::AtMost(file.limit), partial, line)?;
+            return Ok(Some(Fields::default()));
+        }
         let had = last.map(|(note, _)| note.fields.clone()).unwrap_or_default();
         let etag = had.etag.map(|etag| (IF_NONE_MATCH, etag));
         let modified = had.last_modified.map(|time| (IF_MODIFIED_SINCE, time));

@@ -20,7 +20,7 @@ pub struct FetchError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FetchErrorKind {
-    /// A location that is none, or of a kind that is not fetched (FTP), or a redirect that is not followed.
+    /// A location that is none, or of a kind that is not fetched, or a redirect that is not followed.
     Refused,
     /// There is no such file (404).
     Missing,
@@ -36,7 +36,7 @@ pub enum FetchErrorKind {
     Timeout,
     /// The other side is not who it should be, or speaks another TLS.
     Tls,
-    /// The other side has a fault (500), or speaks no HTTP.
+    /// The other side has a fault (500), or speaks neither HTTP nor FTP.
     Server,
     /// The cache cannot be written, or a local file not be read.
     Disk,

@@ -21,16 +21,41 @@ pub enum Location {
     File(PathBuf),
 }
 
-/// An `http` or `https` URL that names a file. It holds no credentials and no fragment. Its query may be a secret (a token):
+/// An `http`, `https` or `ftp` URL that names a file. It holds no credentials and no fragment. Its query may be a secret (a token):
 /// it is not shown.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Url {
-    secure: bool,
+    scheme: Scheme,
     /// Lower case; brackets around an IPv6 address.
     host: String,
     port: Option<u16>,
     /// Path and query, which begin with `/`; printable ASCII.
     target: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Scheme {
+    Http,
+    Https,
+    Ftp,
+}
+
+impl Scheme {
+    fn name(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+            Scheme::Ftp => "ftp",
+        }
+    }
+
+    fn port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+            Scheme::Ftp => 21,
+        }
+    }
 }
 
 /// A name and a password. They are never printed: neither by `Debug` nor in an error.
@@ -74,7 +99,7 @@ impl fmt::Debug for Credentials {
 }
 
 impl Location {
-    /// Reads a URL (`http`, `https`, `file`) or a path, which is relative to `base`. Credentials in a URL are taken out.
+    /// Reads a URL (`http`, `https`, `ftp`, `file`) or a path, which is relative to `base`. Credentials in a URL are taken out.
     ///
     /// # Errors
     /// Kind `Refused`: no such URL, or a scheme that is not fetched.
@@ -82,14 +107,14 @@ impl Location {
         let path = |path: &str| Ok((Location::File(base.join(path)), None));
         let Some((scheme, rest)) = text.split_once(':') else { return path(text) };
         match (scheme.to_ascii_lowercase().as_str(), rest.strip_prefix("//")) {
-            ("http" | "https", Some(_)) => {
+            ("http" | "https" | "ftp", Some(_)) => {
                 Url::parse(text).map(|(url, credentials)| (Location::Url(url), credentials))
             }
             ("file", _) => file(rest).map(|path| (Location::File(path), None)),
-            ("ftp" | "ftps", Some(_)) => Err(refused(&without_credentials(text), "FTP is not fetched")
+            ("ftps", Some(_)) => Err(refused(&without_credentials(text), "FTP over TLS is not fetched")
                 .hint("give the https location of the same files")),
             (_, Some(_)) => {
-                let reason = "not a location that is fetched: http, https, file and paths are";
+                let reason = "not a location that is fetched: http, https, ftp, file and paths are";
                 Err(refused(&without_credentials(text), reason))
             }
             _ => path(text),
@@ -144,7 +169,7 @@ impl fmt::Display for Location {
 }
 
 impl Url {
-    /// Reads an `http` or `https` URL, and the credentials in front of its host. A fragment is left out; bytes that no URL
+    /// Reads an `http`, `https` or `ftp` URL, and the credentials in front of its host. A fragment is left out; bytes that no URL
     /// may have (spaces, what is not ASCII) are encoded.
     ///
     /// # Errors
@@ -157,10 +182,11 @@ impl Url {
             return Err(refused(&shown.chars().take(80).collect::<String>(), &reason));
         }
         let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("no URL"))?;
-        let secure = match scheme.to_ascii_lowercase().as_str() {
-            "http" => false,
-            "https" => true,
-            _ => return Err(wrong("neither http nor https")),
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            "ftp" => Scheme::Ftp,
+            _ => return Err(wrong("neither http nor https nor ftp")),
         };
         let rest = rest.split('#').next().unwrap_or_default();
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
@@ -173,12 +199,27 @@ impl Url {
         let target = encoded(&format!("{slash}{target}"), |byte| {
             byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte)
         });
-        Ok((Url { secure, host, port, target }, user.map(Credentials::parse)))
+        Ok((Url { scheme, host, port, target }, user.map(Credentials::parse)))
     }
 
     /// Whether it is `https`.
     pub fn is_secure(&self) -> bool {
-        self.secure
+        self.scheme == Scheme::Https
+    }
+
+    /// Whether it is `ftp`.
+    pub fn is_ftp(&self) -> bool {
+        self.scheme == Scheme::Ftp
+    }
+
+    /// Its path as FTP asks for it: absolute, not encoded.
+    ///
+    /// # Errors
+    /// Kind `Refused`: a query, or what cannot stand in a command.
+    pub(super) fn ftp_path(&self) -> Result<String, FetchError> {
+        let path = String::from_utf8(decoded(self.path())).ok();
+        let path = path.filter(|path| !path.contains(char::is_control) && !self.target.contains('?'));
+        path.ok_or_else(|| refused(&self.to_string(), "a name that FTP cannot ask for"))
     }
 
     /// The host, in lower case; brackets around an IPv6 address.
@@ -188,7 +229,7 @@ impl Url {
 
     /// The port, the scheme's if it names none.
     pub fn port(&self) -> u16 {
-        self.port.unwrap_or(if self.secure { 443 } else { 80 })
+        self.port.unwrap_or(self.scheme.port())
     }
 
     /// The port that it names.
@@ -198,7 +239,7 @@ impl Url {
 
     /// Scheme, host and port.
     pub(super) fn origin(&self) -> (bool, &str, u16) {
-        (self.secure, &self.host, self.port())
+        (self.is_secure(), &self.host, self.port())
     }
 
     /// What a request is made with, query included.
@@ -207,7 +248,7 @@ impl Url {
     }
 
     fn before_target(&self) -> String {
-        let scheme = if self.secure { "https" } else { "http" };
+        let scheme = self.scheme.name();
         let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
         format!("{scheme}://{}{port}", self.host)
     }
@@ -232,7 +273,7 @@ impl Url {
     /// # Errors
     /// Kind `Refused`: no `http` or `https` URL, or away from `https`.
     pub(super) fn redirected(&self, field: &str) -> Result<Url, FetchError> {
-        let scheme = if self.secure { "https" } else { "http" };
+        let scheme = self.scheme.name();
         let text = match field {
             // A path may have colons behind its first slash.
             _ if field.split(['/', '?', '#']).next().is_some_and(|first| first.contains(':')) => {
@@ -252,9 +293,10 @@ impl Url {
             }
         };
         // What the other side wrote is shown nowhere: it may hold tokens.
-        let (url, _) = Url::parse(&text)
-            .map_err(|_| refused(&self.to_string(), "it redirects to what is no http or https URL"))?;
-        match self.secure && !url.secure {
+        let url = Url::parse(&text).ok().map(|(url, _)| url).filter(|url| !url.is_ftp());
+        let url =
+            url.ok_or_else(|| refused(&self.to_string(), "it redirects to what is no http or https URL"))?;
+        match self.is_secure() && !url.is_secure() {
             true => {
                 let reason = format!("it redirects from https to http, on host {}", url.host);
                 Err(refused(&self.to_string(), &reason))
@@ -427,8 +469,8 @@ mod tests {
         assert_eq!(Credentials::new("Aladdin", "open sesame").basic(), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
         let here = Path::new("/");
         let wrong = [
-            "ftp://user:secret@h/x",
-            "ftp://h/x?secret",
+            "ftps://user:secret@h/x",
+            "ftps://h/x?secret",
             "http://h:x/?secret",
             "gopher://user:secret@h/x",
             "http://user:secret@h:x/",
@@ -453,8 +495,14 @@ mod tests {
         assert_eq!(at("file:/a"), file("/a"));
         assert_eq!(at("file://localhost/a"), file("/a"));
         assert!(Location::parse("file://other/a", Path::new("/")).is_err());
-        let error = Location::parse("ftp://h/x", Path::new("/")).unwrap_err();
+        let error = Location::parse("ftps://h/x", Path::new("/")).unwrap_err();
         assert!(error.hint.unwrap().contains("https"));
+        let path = |text: &str| url(text).ftp_path();
+        assert_eq!(path("ftp://h/a%20b/%C3%A4.deb").unwrap(), "/a b/\u{e4}.deb");
+        assert_eq!((url("FTP://h").port(), path("ftp://h:2121").unwrap().as_str()), (21, "/"));
+        for text in ["ftp://h/a%0d%0aDELE%20b", "ftp://h/a?b", "ftp://h/%ff"] {
+            assert_eq!(path(text).unwrap_err().kind, FetchErrorKind::Refused, "{text}");
+        }
     }
 
     #[test]
@@ -493,12 +541,13 @@ mod tests {
     proptest! {
         /// Whatever somebody writes: no panic; what is a URL is the same one when it is read back, and can be asked for.
         #[test]
-        fn any_text_is_read_or_refused(text in "(https?://)?[a-z0-9:@%.\\[\\]]{0,12}[/?#]?\\PC{0,20}", field in "\\PC{0,30}") {
+        fn any_text_is_read_or_refused(text in "((https?|ftp)://)?[a-z0-9:@%.\\[\\]]{0,12}[/?#]?\\PC{0,20}", field in "\\PC{0,30}") {
             let _ = Location::parse(&text, Path::new("/"));
             if let Ok((url, _)) = Url::parse(&text) {
                 let shown = url.request();
                 prop_assert_eq!(&Url::parse(&shown).unwrap().0, &url);
                 prop_assert!(ureq::http::Uri::try_from(&shown).is_ok(), "{}", shown);
+                let _ = url.ftp_path();
                 if let Ok(to) = url.redirected(&field) {
                     prop_assert!(to.is_secure() || !url.is_secure());
                     prop_assert!(ureq::http::Uri::try_from(to.request()).is_ok(), "{}", to);

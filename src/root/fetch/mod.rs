@@ -15,7 +15,8 @@
 //! - What a killed process left of a file is resumed (`Range`), and fetched from its start if the digest is then wrong.
 //! - Nothing is forced to the disk. A file that a crash cut short has the wrong size, which is looked at on every use.
 //! - HTTP/1.1 by `ureq`, TLS by `rustls`; redirects, retries, limits and credentials are ours: a redirect never leads from
-//!   https to http, and takes credentials to no other host. FTP is refused.
+//!   https to http, and takes credentials to no other host.
+//! - FTP by `suppaftp`, without a proxy. What a location gave last is not asked for, but fetched anew.
 //! - Environment variables are read in the CLI, which hands over their values ([`Proxies::new`], [`Trust`]).
 
 mod cache;
@@ -25,6 +26,7 @@ mod digest;
 mod download;
 mod error;
 mod forward;
+mod ftp;
 mod location;
 mod names;
 mod progress;

@@ -10,6 +10,8 @@ use std::net::IpAddr;
 pub struct Proxies {
     http: Option<Proxy>,
     https: Option<Proxy>,
+    /// Whether there is one for FTP.
+    ftp: bool,
     except: Vec<Exception>,
 }
 
@@ -61,7 +63,18 @@ impl Proxies {
         };
         let list = no.unwrap_or_default().split([',', ' ', '\t']).map(str::trim);
         let except = list.filter(|item| !item.is_empty()).map(Exception::parse).collect();
-        Ok(Proxies { http: proxy(http, "http_proxy")?, https: proxy(https, "https_proxy")?, except })
+        let ftp = all.is_some_and(|all| !all.trim().is_empty());
+        Ok(Proxies { http: proxy(http, "http_proxy")?, https: proxy(https, "https_proxy")?, ftp, except })
+    }
+
+    /// The same with the value of `ftp_proxy`, where it is set: what is fetched through it is refused.
+    pub fn with_ftp(self, value: Option<&str>) -> Proxies {
+        Proxies { ftp: value.map_or(self.ftp, |value| !value.trim().is_empty()), ..self }
+    }
+
+    /// Whether FTP would have to go through a proxy.
+    pub(super) fn holds_ftp(&self, url: &Url) -> bool {
+        self.ftp && !self.except.iter().any(|exception| exception.covers(url))
     }
 
     /// The proxy that serves a URL.
