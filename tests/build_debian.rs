@@ -71,6 +71,8 @@ fn own_packages() -> Vec<Deb> {
             .file("usr/bin/greet", "not run\n")
             .file("usr/share/zoneinfo/Test/Zone", "TZif2\n")
             .script("postinst", &postinst),
+        Deb::new("keys", "1.0", "")
+            .script("postinst", "#!/bin/sh\nmkdir -p /etc/ssh\necho secret >/etc/ssh/ssh_host_rsa_key\n"),
         Deb::new("broken", "1.0", "").script("postinst", "#!/bin/sh\necho the last words\nexit 3\n"),
     ]
     .into_iter()
@@ -868,6 +870,33 @@ fn whatever_a_tree_is_made_of_counts_wherever_it_lies() {
         case.clear();
         assert_eq!(reused(&case.prepare(&[]).ends(0)), ["bootstrap"]);
         assert_eq!(case.text("etc/from-bootstrap"), text);
+    }
+    case.assert_clean("");
+}
+
+#[test]
+fn keys_of_packages_go_and_those_of_the_overlay_stay() {
+    let Some(house) = house("keys in a tree without systemd") else { return };
+    let case = house.case("keys");
+    let plain = Description::plain(house);
+    let description =
+        Description { packages: format!("{}<package name=\"keys\"/>", plain.packages), ..plain };
+    let description = description.beside("root/etc/ssh/ssh_host_ed25519_key", "mine", 0o644);
+    case.describe(&description.beside("root/var/log/mine.log", "mine", 0o644).beside(
+        "root/tmp/left",
+        "",
+        0o644,
+    ));
+    let run = case.prepare(&[]).ends(0);
+    let note = "without systemd nothing makes new ones: /etc/ssh/ssh_host_rsa_key; ssh-keygen -A";
+    assert!(run.stderr.contains(note), "{}", run.stderr);
+    for (path, there) in [
+        ("etc/ssh/ssh_host_rsa_key", false),
+        ("etc/ssh/ssh_host_ed25519_key", true),
+        ("var/log/mine.log", true),
+        ("tmp/left", false),
+    ] {
+        assert_eq!(case.at.join("out/tree").join(path).exists(), there, "{path}");
     }
     case.assert_clean("");
 }

@@ -6,6 +6,7 @@ use crate::root::apt::{self, AptError, Mirror, Repository};
 use crate::root::deb::{self, Left};
 use crate::root::repository::Chosen;
 use crate::root::sandbox::{Log, Operation, Run, Session};
+use crate::root::setup::scrub::Scrubbed;
 use crate::root::setup::{Outside, Step, initrd};
 use crate::root::store::{Key, Work, copy_tree};
 use std::io;
@@ -190,7 +191,11 @@ impl Job<'_> {
             self.sandbox(&self.scripted(finish))?;
         }
         self.initrds()?;
-        self.sandbox(&Session { bare: true, ..self.session(self.stages.end()) })?;
+        let results = self.sandbox(&Session { bare: true, ..self.session(self.stages.end()) })?;
+        let scrubbed: Scrubbed =
+            serde_json::from_slice(results.last().map(Vec::as_slice).unwrap_or_default())
+                .map_err(io::Error::from)?;
+        scrubbed.lost().iter().for_each(|line| self.preparation.progress.note(line));
         Ok(())
     }
 

@@ -16,8 +16,9 @@ use crate::root::setup::scrub::Scrub;
 use crate::root::setup::{Setup, Step, initrd};
 use crate::root::store::Key;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::path::PathBuf;
 
 /// The work of a recipe.
 pub(super) struct Stages<'a> {
@@ -33,6 +34,8 @@ pub(super) struct Stages<'a> {
     uninstall: Vec<String>,
     delete: Vec<String>,
     pub(super) settings: steps::Settings,
+    /// Files of the description that stay where such files are taken away.
+    kept: BTreeSet<PathBuf>,
 }
 
 /// Keys of what is kept.
@@ -84,10 +87,11 @@ impl<'a> Stages<'a> {
         Ok(Stages {
             recipe,
             sources,
-            setup,
             epoch,
             prebuilt: selection.bootstrap_package().map(str::to_owned),
             bootstrap: names(Phase::Bootstrap),
+            kept: setup.kept()?,
+            setup,
             image: names(Phase::Image),
             uninstall: names(Phase::Uninstall),
             delete: names(Phase::Delete),
@@ -206,7 +210,7 @@ impl<'a> Stages<'a> {
 
     /// The state of the build is taken away.
     pub(super) fn end(&self) -> Vec<Operation> {
-        let scrub = Scrub { epoch: self.epoch, ..Scrub::default() };
+        let scrub = Scrub { epoch: self.epoch, keep: self.kept.clone() };
         [Step::MachineId, Step::Scrub(scrub)].map(Operation::Setup).to_vec()
     }
 

@@ -48,7 +48,8 @@ use crate::model::{Item, Phase, Preferences, Scope, elements};
 use crate::resolve::Selection;
 use beside::{Beside, Layer, Script};
 use diskwright_formats::identity::Identity;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 /// Everything that is done behind packages.
 #[derive(Clone, Debug)]
@@ -121,6 +122,26 @@ impl Setup {
         let other = |from: &&Outside| from.input != DESCRIPTION;
         let read = self.beside.read();
         read.iter().filter(other).filter_map(place).collect()
+    }
+
+    /// What the overlay and `<file>` elements bring of what is [scrubbed](scrub) otherwise: it stays. Archives are not looked
+    /// into.
+    ///
+    /// # Errors
+    /// An overlay cannot be read.
+    pub fn kept(&self) -> std::io::Result<BTreeSet<PathBuf>> {
+        let mut kept = BTreeSet::new();
+        for layer in &self.beside.layers {
+            let Layer::Directory { from, .. } = layer else { continue };
+            let place = self.beside.inputs.iter().find(|(name, _)| *name == from.input);
+            let Some((_, directory)) = place else { continue };
+            brought(&directory.join(&from.path), Path::new(""), &mut kept)?;
+        }
+        for CopiedFile { target, name, .. } in &self.beside.files {
+            let target = PathBuf::from(target.trim_matches('/'));
+            kept.extend([target.join(name), target].into_iter().filter(|path| scrub::concerns(path)));
+        }
+        Ok(kept)
     }
 
     /// Whether there are scripts, which may want the functions of `/.kconfig`.
@@ -307,6 +328,21 @@ impl Setup {
         let run = Run { environment: self.variables.clone(), ..run };
         vec![Operation::Setup(directory), Operation::Setup(copy), Operation::Run(run)]
     }
+}
+
+/// The files below a directory that are scrubbed otherwise.
+#[allow(clippy::disallowed_methods)] // a set has no order
+fn brought(top: &Path, below: &Path, kept: &mut BTreeSet<PathBuf>) -> std::io::Result<()> {
+    for entry in fs_err::read_dir(top.join(below))? {
+        let entry = entry?;
+        let path = below.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => brought(top, &path, kept)?,
+            false if scrub::concerns(&path) => drop(kept.insert(path)),
+            false => {}
+        }
+    }
+    Ok(())
 }
 
 /// A program that is run where the tree has it.

@@ -149,6 +149,33 @@ pub fn reasons() -> impl Iterator<Item = (&'static str, &'static str)> {
     RULES.iter().map(|Rule(path, _, why)| (*path, *why))
 }
 
+/// Whether a rule names a path, or a directory above it; but for what is no file of a system anyway. From the root on, without
+/// a slash in front.
+pub(super) fn concerns(path: &Path) -> bool {
+    let names: Vec<&OsStr> = path.iter().collect();
+    let named = |Rule(pattern, ..): &&Rule| {
+        let parts: Vec<&str> = pattern.split('/').collect();
+        parts.len() <= names.len() && parts.iter().zip(&names).all(|(part, name)| matches(part, name))
+    };
+    RULES.iter().filter(|Rule(pattern, ..)| !["tmp", "run"].contains(pattern)).any(|rule| named(&rule))
+}
+
+impl Scrubbed {
+    /// What to say of keys that are gone while nothing in the tree makes new ones.
+    pub fn lost(&self) -> Option<String> {
+        let keys: Vec<String> = self.keys.iter().map(|path| format!("/{}", path.display())).collect();
+        let made = self.changed.iter().any(|path| path == Path::new(UNIT_PATH));
+        let lost = !keys.is_empty() && !made;
+        lost.then(|| {
+            format!(
+                "note: keys that packages made are not in the tree, and without systemd nothing makes new ones: {}; ssh-keygen -A \
+                 makes those of SSH, an overlay's own stay",
+                keys.join(" ")
+            )
+        })
+    }
+}
+
 impl Scrub {
     /// One line for people.
     pub fn describe(&self) -> String {
