@@ -538,6 +538,30 @@ fn a_script_in_a_prepared_tree_is_not_left_out_in_silence() {
 }
 
 #[test]
+fn lists_of_packages_are_results_and_part_of_bundles() {
+    let here = Here::new();
+    let status = "Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 2-1\n";
+    write(here.path("tree/var/lib/dpkg/status"), status);
+    write(here.path("tree/var/lib/dpkg/info/a.list"), "/.\n/gone\n");
+    here.run("create d --root tree --owner 0:0 --type oem -o own").ends(0);
+    write(here.path("tree/image/config.xml"), DESCRIPTION);
+    here.run("--type oem system create --root tree --owner 0:0 --target-dir out").ends(0);
+    for out in ["own", "out"] {
+        let text = |ending: &str| here.read(&format!("{out}/box.x86_64-1.2.3.{ending}"));
+        assert_eq!(text("packages"), "a|None|2-1|None|all|None|None\n");
+        assert_eq!(text("verified"), "missing     /gone\n");
+    }
+    let list = here.run("result list --target-dir out").ends(0).stdout;
+    for key in ["image_packages", "image_verified"] {
+        assert!(list.contains(&format!("--> {key}: ")), "{list}");
+    }
+    here.run("result bundle --target-dir out --bundle-dir bundle --id 7").ends(0);
+    let names = listing(&here.path("bundle"));
+    let lists: Vec<&String> = names.iter().filter(|name| !name.contains("qcow2")).collect();
+    assert_eq!(lists, ["box.x86_64-1.2.3-7.packages", "box.x86_64-1.2.3-7.verified"]);
+}
+
+#[test]
 fn scripts_find_the_results_where_kiwi_puts_them() {
     let here = Here::new();
     here.run("--type oem system build --description d --target-dir out").ends(0);
