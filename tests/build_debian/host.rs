@@ -54,7 +54,9 @@ fn no_process_of_a_build_is_root_on_the_host() {
     let case = house.case("no-root");
     let case = Case { cache: case.at.join("cache"), ..case };
     let bootstrap = "<package name=\"greeting\"/>".to_owned();
-    case.describe(&Description { bootstrap, packages: String::new(), ..Description::whole(house) });
+    let description = Description { bootstrap, packages: String::new(), ..Description::whole(house) };
+    // Long enough to be seen, whatever else the machine does.
+    case.describe(&description.beside("config.sh", format!("{CONFIG}sleep 3\n"), 0o755));
     let mut command = case.command(&["build", "d", "--quiet", "-o", "out"]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let ended = AtomicBool::new(false);
