@@ -1,6 +1,11 @@
 //! Makes and finishes root trees.
 //!
-//! Only descriptions whose tree is their overlay are made yet: no package managers, no scripts. KIWI's overlay is the
+//! ```text
+//! fetch --> repository --> apt, deb --> setup --> tree      prepare: the order of it all; finish: scripts of an image
+//!   packages and indexes    in a sandbox, kept in the store
+//! ```
+//!
+//! What is in this file needs none of that: descriptions without packages, whose tree is their overlay. KIWI's overlay is the
 //! directory `root/` beside the description, else `root.tar.gz`; on top of it one directory for each selected profile,
 //! named like the profile (KIWI NG, `system/setup.py: import_overlay_files`). Beyond KIWI, a record `NAME.tree` beside
 //! such a directory gives owners, modes and times, so that they do not depend on how it was copied here.
