@@ -677,11 +677,18 @@ fn what_a_script_makes_of_a_repositorys_file_is_in_the_image() {
     assert_eq!(
         case.text("etc/apt/sources.list.d/kept.sources"),
         format!(
-            "Types: deb\nURIs: {}\nSuites: bookworm\nComponents: main\n# 0 1\n",
+            "Types: deb\nURIs: {}\nSuites: bookworm\nComponents: main\n\
+             Signed-By: /usr/share/keyrings/kept-archive-keyring.gpg\n# 0 1\n",
             url.trim_end_matches('/')
         )
     );
     assert!(case.text("etc/apt/preferences.d/kept.pref").ends_with("Pin-Priority: 700\n# 0 1\n"));
+    // The image believes it by the key that the build believed.
+    assert_eq!(owned(&case.record(), "/usr/share/keyrings/kept-archive-keyring.gpg"), "file 0644 0 0");
+    let ring = std::fs::read(case.at.join("out/tree/usr/share/keyrings/kept-archive-keyring.gpg")).unwrap();
+    let release = std::fs::read(house.at.join("repository/dists/bookworm/InRelease")).unwrap();
+    let said = house.gnupg.gpgv(&ring, &release, None);
+    assert!(said.iter().any(|word| word == "GOODSIG"), "{said:?}");
     let text = case.text("etc/apt/sources.list.d/later.sources");
     assert!(text.contains("URIs: https://moved.example.org/debian\n"), "{text}");
     assert!(!case.at.join("out/tree/image/customize").exists());

@@ -153,7 +153,7 @@ rm /usr/sbin/update-initramfs
 fn dracut_makes_the_same_initrd_each_time() {
     let test = "dracut_makes_the_same_initrd_each_time";
     if !all() {
-        return skip(test, "slow: DISKWRIGHT_ALL=1 runs it");
+        return inapplicable(test, "slow: runs with --all");
     }
     let mut fixture = Command::new(source("tests/fixtures/debian-packages"));
     let packages = run(fixture.args(["--existing", "bookworm", "kiwi-dracut-oem-repart"]));

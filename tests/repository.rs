@@ -806,6 +806,10 @@ fn what_attributes_of_a_repository_say() {
     assert!(flat.check_signature && flat.imageonly && !flat.serves("amd64") && flat.preferences().is_none());
     assert_eq!(flat.list(), "Types: deb\nURIs: file:/srv/my%20debs\nSuites: ./\n");
     assert_eq!(flat.beside_release("InRelease").to_string(), "/srv/my debs/InRelease");
+    let signed =
+        one("alias=\"two\" imageinclude=\"true\"", "/srv", &["file:///a.gpg", "file:///b.asc"]).unwrap();
+    let keyrings = "Signed-By: /usr/share/keyrings/two-archive-keyring.gpg /usr/share/keyrings/two-archive-keyring-1.gpg\n";
+    assert_eq!(signed.list(), format!("Types: deb\nURIs: file:/srv\nSuites: ./\n{keyrings}"));
     let below = one("distribution=\"./sub/dir/\"", "/srv", &[]).unwrap();
     assert_eq!(below.kind, Kind::Flat { directory: "sub/dir".to_owned() });
     assert_eq!(below.beside_release("InRelease").to_string(), "/srv/sub/dir/InRelease");

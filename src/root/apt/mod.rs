@@ -27,7 +27,7 @@ pub mod steps;
 pub use beginning::copy_tree;
 pub use calls::Call;
 pub use mirror::{Files, Mirror};
-pub use repositories::{AptError, Repository, Surroundings, catalogue, fetch_chosen, read};
+pub use repositories::{AptError, Repository, Surroundings, catalogue, fetch_chosen, kept_keys, read};
 
 /// Name of the bind that shows the mirror to the tree's apt.
 pub const MIRROR: &str = "repositories";

@@ -7,9 +7,10 @@ use crate::root::repository::{
 };
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Most bytes of a Release file, of a signature, of a key.
 const MOST_RELEASE: u64 = 64 << 20;
@@ -186,7 +187,7 @@ fn credentials(source: &Source) -> Option<fetch::Credentials> {
 fn releases(serving: &[&Source], around: &Surroundings<'_>) -> Result<Vec<Release>, AptError> {
     let latest = |asked: Vec<Asked>| around.fetcher.latest(&asked, around.progress).into_iter();
     let mut first = serving.iter().map(|source| asked(source, "InRelease")).collect::<Result<Vec<_>, _>>()?;
-    for key in serving.iter().flat_map(|source| keys(source)) {
+    for key in serving.iter().flat_map(|source| source.signing_keys()) {
         first.push(Asked { location: place(key)?, credentials: None, limit: MOST_RELEASE });
     }
     let mut found = latest(first);
@@ -202,15 +203,37 @@ fn releases(serving: &[&Source], around: &Surroundings<'_>) -> Result<Vec<Releas
     let mut releases = Vec::new();
     for (source, clear) in serving.iter().zip(clear) {
         let apart = is_missing(&clear).then(|| [(); 2].map(|()| instead.next().expect("it was asked for")));
-        let of_it: Vec<_> = found.by_ref().take(keys(source).len()).collect();
+        let of_it: Vec<_> = found.by_ref().take(source.signing_keys().len()).collect();
         releases.push(release(source, clear, apart, of_it, around)?);
     }
     Ok(releases)
 }
 
-/// The keys that are asked for.
-fn keys(source: &Source) -> &[Location] {
-    if source.check_signature { &source.keys } else { &[] }
+/// The keys of the repositories that the image knows, by the repositories' names: their files in the cache.
+///
+/// # Errors
+/// A file cannot be fetched, or holds no key that signs.
+pub fn kept_keys(
+    sources: &[Source],
+    around: &Surroundings<'_>,
+) -> Result<BTreeMap<String, Vec<PathBuf>>, AptError> {
+    let kept = || sources.iter().filter(|source| source.is_kept());
+    let asked = |key: &Location| -> Result<Asked, AptError> {
+        Ok(Asked { location: place(key)?, credentials: None, limit: MOST_RELEASE })
+    };
+    let asked = kept().flat_map(Source::signing_keys).map(asked).collect::<Result<Vec<_>, _>>()?;
+    let mut found = around.fetcher.latest(&asked, around.progress).into_iter();
+    let mut keys = BTreeMap::new();
+    for source in kept() {
+        let mut files = Vec::new();
+        for (key, stored) in source.signing_keys().iter().zip(found.by_ref()) {
+            let stored = stored?;
+            Keyring::default().add(&key.to_string(), &bytes(around.fetcher, &stored)?)?;
+            files.push(stored.relative());
+        }
+        keys.insert(source.name.clone(), files);
+    }
+    Ok(keys)
 }
 
 /// `apart`: Release and Release.gpg, where `clear`, which is InRelease, is missing.

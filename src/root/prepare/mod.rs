@@ -164,7 +164,8 @@ impl Preparation<'_> {
         let repositories = apt::read(&sources, &self.around())?;
         let newest = repositories.iter().filter_map(|one| one.release.date).max();
         let epoch = self.recipe.epoch.or(newest).unwrap_or_default();
-        let stages = Stages::of(&self.recipe, &sources, epoch)?;
+        let keyrings = apt::kept_keys(&sources, &self.around())?;
+        let stages = Stages::of(&self.recipe, &sources, keyrings, epoch)?;
         let chosen = stages.chosen(&repositories)?;
         let keys = stages.keys(&repositories, &chosen)?;
         let ready = |place, reused| Some(Ready { place, epoch, reused, log: self.store.log(&keys.tree) });

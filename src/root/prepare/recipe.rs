@@ -11,6 +11,7 @@ use crate::root::repository::{Runtime, Source, debian_architecture, sources};
 use crate::root::settle;
 use diskwright_formats::fault::{Refusal, RefusalKind, Spot};
 use diskwright_formats::identity::Identity;
+use std::collections::BTreeMap;
 use std::io;
 
 /// Which tree is made.
@@ -58,7 +59,7 @@ impl Recipe<'_> {
     /// What is refused.
     pub fn plan(&self, epoch: i64) -> Result<Vec<Stage>, PrepareError> {
         self.refuse()?;
-        Ok(Stages::of(self, &self.sources()?, self.epoch.unwrap_or(epoch))?.planned())
+        Ok(Stages::of(self, &self.sources()?, BTreeMap::new(), self.epoch.unwrap_or(epoch))?.planned())
     }
 
     /// What cannot be done yet is said before anything is fetched.

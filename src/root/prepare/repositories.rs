@@ -1,9 +1,11 @@
 //! What the finished image knows of repositories: `imageinclude`, `imageonly`, and what `customize` makes of their files.
 
 use super::stages::Stages;
-use crate::root::repository::{Source, debian_architecture};
+use crate::root::deb::PACKAGES;
+use crate::root::repository::{Location, Source, debian_architecture};
 use crate::root::sandbox::Operation;
-use crate::root::setup::Step;
+use crate::root::setup::{Outside, Step};
+use std::path::PathBuf;
 
 impl Stages<'_> {
     /// A file for each repository that the image knows, and one for its priority. Those of others are there while their
@@ -13,7 +15,7 @@ impl Stages<'_> {
     }
 
     fn repository(&self, source: &Source) -> Vec<Operation> {
-        let is_kept = source.imageinclude || source.imageonly;
+        let is_kept = source.is_kept();
         let customize = source.customize.as_ref();
         if !is_kept && customize.is_none() {
             return Vec::new();
@@ -26,6 +28,9 @@ impl Stages<'_> {
             [(path.clone(), text.clone())].into_iter().chain(priority).collect();
         let write = |(path, text): &(String, String)| Operation::Setup(Step::write(path, text));
         let mut operations: Vec<Operation> = files.iter().map(write).collect();
+        if is_kept {
+            operations.extend(self.keyrings(source));
+        }
         if let Some(script) = customize {
             let changed = files.iter().flat_map(|(path, _)| self.setup.customize(script, path));
             operations.extend(changed);
@@ -38,5 +43,15 @@ impl Stages<'_> {
             operations.push(Operation::Setup(Step::Remove { paths }));
         }
         operations
+    }
+
+    /// The keys that sign a repository which the image knows.
+    fn keyrings(&self, source: &Source) -> Vec<Operation> {
+        let files = self.cached_keys(&source.name);
+        let keyring = |(index, (path, key)): (usize, (String, &Location))| {
+            let file = files.get(index).cloned().unwrap_or_else(|| PathBuf::from(key.to_string()));
+            Operation::Setup(Step::Keyring { from: Outside { input: PACKAGES.to_owned(), path: file }, path })
+        };
+        source.keyrings().enumerate().map(keyring).collect()
     }
 }

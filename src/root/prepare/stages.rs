@@ -34,6 +34,9 @@ pub(super) struct Stages<'a> {
     uninstall: Vec<String>,
     delete: Vec<String>,
     pub(super) settings: steps::Settings,
+    /// Files with keys of the repositories that the image knows, in the cache of packages; nothing is known of them before
+    /// they are fetched.
+    keyrings: BTreeMap<String, Vec<PathBuf>>,
     /// Files of the description that stay where such files are taken away.
     kept: BTreeSet<PathBuf>,
 }
@@ -73,6 +76,7 @@ impl<'a> Stages<'a> {
     pub(super) fn of(
         recipe: &'a Recipe<'a>,
         sources: &'a [Source],
+        keyrings: BTreeMap<String, Vec<PathBuf>>,
         epoch: i64,
     ) -> Result<Stages<'a>, PrepareError> {
         let Recipe { description, selection, .. } = recipe;
@@ -90,6 +94,7 @@ impl<'a> Stages<'a> {
             epoch,
             prebuilt: selection.bootstrap_package().map(str::to_owned),
             bootstrap: names(Phase::Bootstrap),
+            keyrings,
             kept: setup.kept()?,
             setup,
             image: names(Phase::Image),
@@ -158,6 +163,11 @@ impl<'a> Stages<'a> {
     fn written(&self) -> io::Result<Vec<u8>> {
         let stages = [self.settle(), self.remove(), self.finish(), self.end()];
         Ok(serde_json::to_vec(&(stages, self.initrds()))?)
+    }
+
+    /// Files in the cache of packages with the keys of a repository that the image knows.
+    pub(super) fn cached_keys(&self, repository: &str) -> &[PathBuf] {
+        self.keyrings.get(repository).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The unpacked packages of the bootstrap are configured.

@@ -100,6 +100,14 @@ impl Keyring {
     }
 }
 
+/// The keys of a file as apt takes them from a `.gpg` file: packets without armor.
+///
+/// # Errors
+/// It is too long, or holds something else.
+pub fn binary_keys(what: &str, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+    packets(what, bytes, "PUBLIC KEY BLOCK")
+}
+
 /// The packets of a keyring that say something about keys. GnuPG leaves its owner's trust in keyrings (RFC 9580, 5.10), as in
 /// Ubuntu's, and what is of an unknown kind or version is passed over (4.3).
 fn counting(bytes: &[u8]) -> impl Iterator<Item = Result<Packet, Error>> {

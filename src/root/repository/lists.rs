@@ -22,10 +22,23 @@ impl Source {
             Kind::Flat { directory } if directory.is_empty() => "Suites: ./\n".to_owned(),
             Kind::Flat { directory } => format!("Suites: {directory}/\n"),
         });
+        let keyrings: Vec<String> = self.keyrings().map(|(path, _)| path).collect();
+        if !keyrings.is_empty() {
+            text.push_str(&format!("Signed-By: {}\n", keyrings.join(" ")));
+        }
         if !self.check_signature {
             text.push_str("Trusted: yes\nCheck-Valid-Until: no\n");
         }
         text
+    }
+
+    /// Where the image has its keys (KIWI NG 11.1.6, `repository/apt.py: import_repository_signing_keys`; all are binary here),
+    /// and where they are from.
+    pub fn keyrings(&self) -> impl Iterator<Item = (String, &Location)> {
+        self.signing_keys().iter().enumerate().map(|(index, key)| {
+            let number = if index == 0 { String::new() } else { format!("-{index}") };
+            (format!("/usr/share/keyrings/{}-archive-keyring{number}.gpg", self.name), key)
+        })
     }
 
     /// `/etc/apt/preferences.d/NAME.pref` of the image; `None`: nothing is said about its priority.

@@ -33,7 +33,7 @@ pub use closure::{Base, Catalogue, Chosen, Wanted, closure};
 pub use control::{Fields, Stanza, Stanzas};
 pub use customize::check_customized;
 pub use digest::Digest;
-pub use keyring::{DEFAULT_KEYRINGS, Keyring};
+pub use keyring::{DEFAULT_KEYRINGS, Keyring, binary_keys};
 pub use lists::{local_list, local_preferences, local_release};
 pub use location::{Credentials, Location, Url};
 pub use packages::{Constraint, MultiArch, Package, Packages, Relation, Relations};

@@ -103,6 +103,16 @@ impl Source {
         }
     }
 
+    /// Whether the finished image knows it.
+    pub fn is_kept(&self) -> bool {
+        self.imageinclude || self.imageonly
+    }
+
+    /// Files with keys that sign it, which count.
+    pub fn signing_keys(&self) -> &[Location] {
+        if self.check_signature { &self.keys } else { &[] }
+    }
+
     /// Whether packages for a machine, in Debian's word, may come from it while an image is built.
     pub fn serves(&self, architecture: &str) -> bool {
         let named = self.architectures.iter().any(|one| one == architecture);

@@ -8,13 +8,14 @@ use super::merge::{Rules, lay};
 use super::modes::changed_mode;
 use super::places::{self, Keyboard};
 use super::scrub::Scrub;
-use crate::root::repository::check_customized;
+use crate::root::repository::{binary_keys, check_customized};
 use crate::root::sandbox::{Inputs, OperationError};
 use crate::survey::{self, Origin, survey};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// A file or directory outside of the tree, below a directory that was opened before the root changed.
@@ -78,6 +79,13 @@ pub enum Step {
         path: String,
         /// Its mode.
         mode: u32,
+    },
+    /// Writes the OpenPGP keys of a file, armored or not, as apt reads them from a `.gpg` file, of 0:0.
+    Keyring {
+        /// What.
+        from: Outside,
+        /// Where.
+        path: String,
     },
     /// Copies a file as `<file>` says.
     File(CopiedFile),
@@ -180,6 +188,7 @@ impl Step {
             Step::Symlink { path, target } => format!("link {path} to {target}"),
             Step::Remove { paths } => format!("remove {}", paths.join(" ")),
             Step::Copy { from, path, .. } => format!("copy {} to {path}", from.path.display()),
+            Step::Keyring { from, path } => format!("write the keys of {} to {path}", from.path.display()),
             Step::File(file) => {
                 let target = if file.target.is_empty() { "/" } else { &file.target };
                 format!("copy {} to {target}", file.from.path.display())
@@ -220,6 +229,13 @@ impl Step {
             Step::Copy { from, path, mode } => {
                 let (mut file, _) = open(from, inputs)?;
                 files.fill(path, Dress::of_root(*mode), &mut file)?;
+            }
+            Step::Keyring { from, path } => {
+                let (mut file, _) = open(from, inputs)?;
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes)?;
+                let keys = binary_keys(&from.path.display().to_string(), &bytes)?;
+                files.write(path, &keys, Dress::of_root(0o644))?;
             }
             Step::File(file) => file.copy(&files, inputs)?,
             Step::Archive { from, target, epoch } => {
