@@ -510,6 +510,14 @@ fn the_plan_says_what_the_log_keeps() {
     assert_eq!(other, words, "{log}");
     let text = run(&mut case.command(&["plan", "d"])).ends(0).stdout;
     assert!(text.contains("\n  install packages\n      apt-get --quiet --quiet -o Dir::Bin::dpkg=/var/lib/dpkg/diskwright-calls install greeting\n"), "{text}");
+    // A disk is planned, whatever there is to be said of the tree.
+    let case = house.case("planned");
+    let elsewhere = house.repository("obsrepositories:/");
+    case.describe(&Description { repository: elsewhere, ..Description::plain(house) });
+    let plan = run(&mut case.command(&["plan", "d"])).ends(0);
+    assert!(plan.stdout.contains("output: planned.x86_64-1.0.0.ext4"), "{}", plan.stdout);
+    let said = ["planned, and build will refuse it", "obsrepositories:", "--set-repo"];
+    assert!(said.iter().all(|word| plan.stderr.contains(word)), "{}", plan.stderr);
 }
 
 /// What is unpacked by us and what by dpkg is what apt makes by itself, configured in the same order.

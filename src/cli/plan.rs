@@ -55,7 +55,14 @@ pub(super) fn plan(args: args::Plan, setting: &Setting, voice: Voice) -> Result<
             scripts.told().iter().for_each(|line| voice.note(&format!("note: {line}")));
             let finish = (scripts.any() || survey.is_none()).then(|| scripts.finishing());
             let way = Way { fetching: &Fetching::default(), sandboxed: &Sandboxed::default(), finish };
-            stages = prepare::planned(&description, &choice, &way, survey.is_some(), setting, voice)?;
+            match prepare::planned(&description, &choice, &way, survey.is_some(), setting, voice) {
+                Ok(planned) => stages = planned,
+                // The disk is planned all the same.
+                Err(Failure { message, hint, .. }) => {
+                    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+                    voice.note(&format!("planned, and build will refuse it: {}{hint}", message.trim_end()));
+                }
+            }
             if !stages.is_empty() && survey.is_none() && setting.epoch.is_none() {
                 let epoch = setting.epoch_or_default();
                 voice.note(&format!(
