@@ -3,7 +3,7 @@
 use super::files::Endless;
 use super::seed;
 use arbitrary::{Result, Unstructured};
-use diskwright::compose::compose;
+use diskwright::compose::{compose, unwritten};
 use diskwright::describe::Diagnostics;
 use diskwright::describe::kiwi::parse_with;
 use diskwright::inspect::inspect;
@@ -62,6 +62,10 @@ fn assert_model(model: &Model, arch: Arch) {
             return;
         }
     };
+    // What is planned and cannot be written yet is refused, by name.
+    if let Some(refusal) = unwritten(&fitted.plan) {
+        return assert_eq!(refusal.kind, RefusalKind::Unsupported);
+    }
     if fitted.len > LONGEST {
         return;
     }
