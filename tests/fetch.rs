@@ -5,8 +5,8 @@
 mod support;
 
 use diskwright::root::fetch::{
-    Asked, Cache, Coding, Credentials, Digest, FetchError, FetchErrorKind, Fetcher, Location, Options,
-    Progress, Proxies, Silent, Size, State, Stored, Timeouts, Trust, Wanted, decompressed,
+    Cache, Coding, Credentials, Digest, FetchErrorKind, Fetcher, Options, Progress, Proxies, Silent, Size,
+    State, Timeouts, Trust, Wanted, decompressed,
 };
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use support::fetching::{self, asked, bytes, fetcher, latest, one, wanted};
 use support::http::{Fault, Reply, Server};
 use support::{listing, noise, oracle, run, skip, tool, write};
 use tempfile::TempDir;
@@ -22,47 +23,7 @@ use tempfile::TempDir;
 const SOON: Duration = Duration::from_secs(10);
 
 fn quick() -> Options {
-    let timeouts = Timeouts {
-        connect: Duration::from_secs(2),
-        read: Duration::from_secs(2),
-        lock: Duration::from_secs(20),
-        retry: Duration::from_millis(10),
-    };
-    Options { timeouts, ..Options::default() }
-}
-
-fn fetcher(scratch: &TempDir, options: Options) -> Fetcher {
-    Fetcher::new(Cache::open(&scratch.path().join("cache")).unwrap(), options)
-}
-
-fn wanted(url: &str, bytes: &[u8]) -> Wanted {
-    let (location, credentials) = Location::parse(url, Path::new("/")).unwrap();
-    Wanted {
-        location,
-        elsewhere: Vec::new(),
-        credentials,
-        size: Size::Exactly(bytes.len() as u64),
-        digest: Digest::of(bytes),
-    }
-}
-
-fn asked(url: &str) -> Asked {
-    let (location, credentials) = Location::parse(url, Path::new("/")).unwrap();
-    Asked { location, credentials, limit: 1 << 20 }
-}
-
-fn one(fetcher: &Fetcher, file: &Wanted) -> Result<Stored, FetchError> {
-    fetcher.fetch(std::slice::from_ref(file), &Silent).map(|stored| stored[0])
-}
-
-fn latest(fetcher: &Fetcher, file: &Asked) -> Result<Stored, FetchError> {
-    fetcher.latest(std::slice::from_ref(file), &Silent).remove(0)
-}
-
-fn bytes(fetcher: &Fetcher, stored: &Stored) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    fetcher.cache().read(stored).unwrap().read_to_end(&mut bytes).unwrap();
-    bytes
+    fetching::quick(2)
 }
 
 /// All files below a directory, relative to it.

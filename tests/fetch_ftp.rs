@@ -5,14 +5,12 @@
 mod support;
 
 use diskwright::root::fetch::{
-    Asked, Cache, Credentials, Digest, FetchError, FetchErrorKind, Fetcher, Location, Options, Progress,
-    Proxies, Silent, Size, Stored, Timeouts, Wanted,
+    Credentials, FetchErrorKind, Fetcher, Options, Progress, Proxies, Silent, Timeouts, Wanted,
 };
-use std::io::Read;
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use support::fetching::{self, asked, bytes, fetcher, latest, one, wanted};
 use support::ftp::{Fault, Manners, Server};
 use support::noise;
 use tempfile::TempDir;
@@ -21,47 +19,7 @@ use tempfile::TempDir;
 const SOON: Duration = Duration::from_secs(15);
 
 fn quick() -> Options {
-    let timeouts = Timeouts {
-        connect: Duration::from_secs(1),
-        read: Duration::from_secs(1),
-        lock: Duration::from_secs(20),
-        retry: Duration::from_millis(10),
-    };
-    Options { timeouts, ..Options::default() }
-}
-
-fn fetcher(scratch: &TempDir, options: Options) -> Fetcher {
-    Fetcher::new(Cache::open(&scratch.path().join("cache")).unwrap(), options)
-}
-
-fn wanted(url: &str, bytes: &[u8]) -> Wanted {
-    let (location, credentials) = Location::parse(url, Path::new("/")).unwrap();
-    Wanted {
-        location,
-        elsewhere: Vec::new(),
-        credentials,
-        size: Size::Exactly(bytes.len() as u64),
-        digest: Digest::of(bytes),
-    }
-}
-
-fn asked(url: &str) -> Asked {
-    let (location, credentials) = Location::parse(url, Path::new("/")).unwrap();
-    Asked { location, credentials, limit: 1 << 20 }
-}
-
-fn one(fetcher: &Fetcher, file: &Wanted) -> Result<Stored, FetchError> {
-    fetcher.fetch(std::slice::from_ref(file), &Silent).map(|stored| stored[0])
-}
-
-fn latest(fetcher: &Fetcher, file: &Asked) -> Result<Stored, FetchError> {
-    fetcher.latest(std::slice::from_ref(file), &Silent).remove(0)
-}
-
-fn bytes(fetcher: &Fetcher, stored: &Stored) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    fetcher.cache().read(stored).unwrap().read_to_end(&mut bytes).unwrap();
-    bytes
+    fetching::quick(1)
 }
 
 /// How often a command was given.

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, unreachable_pub)] // clippy takes this file for no test
 
 pub mod disks;
+pub mod fetching;
 pub mod ftp;
 pub mod guest;
 pub mod http;
