@@ -1138,6 +1138,7 @@ fn each_fault_of_a_repository_is_named() {
         let essential = [
             Deb::new("apt", "1.0", "Essential: yes").architecture("amd64"),
             Deb::new("dpkg", "1.0", "Essential: yes").architecture("amd64"),
+            Deb::new("greeting", "1.0", ""),
         ];
         suite(&root, "bookworm", "main", &essential, &house.gnupg, fault);
         Description { repository: house.repository(&root.display().to_string()), ..plain.clone() }
@@ -1198,8 +1199,15 @@ fn each_fault_of_a_package_or_script_is_told_with_its_last_words() {
         row(
             "unknown",
             of("<package name=\"no-such-package\"/>"),
+            1,
+            &["no such package in the repositories: no-such-package", "config.xml:"][..],
+        ),
+        // apt may take it for an expression.
+        row(
+            "unknown-to-apt",
+            of("<package name=\"no.such.package\"/>"),
             4,
-            &["no-such-package", "diskwright enter"][..],
+            &["Unable to locate package no.such.package", "diskwright enter"],
         ),
         row("broken", of("<package name=\"broken\"/>"), 4, &["the last words", "diskwright enter", "log"]),
         row(

@@ -3,7 +3,7 @@
 
 use super::finish::{Finishing, finishing};
 use super::{PrepareError, Recipe};
-use crate::describe::Diagnostics;
+use crate::describe::{Diagnostic, Diagnostics, Span};
 use crate::model::words::PatternType;
 use crate::model::{Item, Phase};
 use crate::root::apt::{self, Repository, steps};
@@ -107,6 +107,7 @@ impl<'a> Stages<'a> {
     /// What a first tree is made of.
     pub(super) fn chosen(&self, repositories: &[Repository]) -> Result<Vec<Chosen>, PrepareError> {
         let catalogue = apt::catalogue(repositories)?;
+        self.check_names(&catalogue)?;
         if let Some(name) = &self.prebuilt {
             return self.chosen_alone(&catalogue, name);
         }
@@ -114,6 +115,28 @@ impl<'a> Stages<'a> {
         let architecture = debian_architecture(self.recipe.arch);
         let wanted = repository::Wanted { base: Base::Essential, names: &names, architecture };
         Ok(closure(&catalogue, &wanted)?)
+    }
+
+    /// A package that nobody has is told at its place before anything is done. What may mean more to apt than a name (a
+    /// regular expression, a version, a machine, a package to be removed) is left to apt.
+    fn check_names(&self, catalogue: &Catalogue<'_>) -> Result<(), PrepareError> {
+        let is_plain = |name: &str| {
+            name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+                && !name.ends_with('-')
+        };
+        let names = |phase| self.recipe.selection.names(phase, Item::Package);
+        let unknown = [Phase::Bootstrap, Phase::Image].into_iter().flat_map(names);
+        let unknown = unknown.filter(|(name, _)| is_plain(name) && !catalogue.offers(name));
+        let problem = |(name, span): (String, Option<Span>)| {
+            let message = format!("no such package in the repositories: {name}");
+            let hint = "check its name, the components of the repositories, and their architectures";
+            Some(span?.error("no-such-package", message).hint(hint))
+        };
+        let problems: Vec<Diagnostic> = unknown.filter_map(problem).collect();
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(PrepareError::Description(Diagnostics::new(problems))),
+        }
     }
 
     /// The package that has a tree to begin with; what it depends on is of no use to that.

@@ -108,6 +108,11 @@ impl<'a> Catalogue<'a> {
         Ok(Catalogue { candidates, providers })
     }
 
+    /// Whether there is a package of this name, or one that provides it.
+    pub fn offers(&self, name: &str) -> bool {
+        self.package(name).is_some() || self.providers.contains_key(name)
+    }
+
     /// How many names it has.
     pub fn len(&self) -> usize {
         self.candidates.len()
